@@ -1,0 +1,47 @@
+"""The end of a batch step, as the ticker reports it."""
+
+from __future__ import annotations
+
+from .output import escape, shorten
+from .run import ABORTED, FAILED, SUCCEEDED, judge_step
+from .spi import Plpy
+
+# The row is locked, so that nobody gives the run up meanwhile; a session that lost the step finds nothing.
+TAKEN = """
+select b.steps -> 0 ->> 'on_error' as on_error, s.output_limit
+  from pgagent._batch_step b
+ cross join pgagent.settings s
+ where b.jslid = $1 and b.taken and b.outcome is null and b.agentid = pg_backend_pid()
+   for update of b
+"""
+CLOSE = """
+update pgagent.pga_jobsteplog
+   set jslstatus = $2, jslresult = $3, jslduration = clock_timestamp() - jslstart, jsloutput = ''
+ where jslid = $1 and jslstatus = 'r'
+"""
+WRITE_OUTPUT = "update pgagent.pga_jobsteplog set jsloutput = $2 where jslid = $1"
+HAND_ON = "update pgagent._batch_step set outcome = $2 where jslid = $1"
+
+
+def finish_step(plpy: Plpy, jslid: int, exit_code: int | None, output: str | None, aborted: bool | None) -> bool:
+    """Writes the status, then the output, and hands the run to the engines. False: the step is not this session's."""
+    taken = plpy.execute(plpy.prepare(TAKEN, ["int4"]), [jslid])
+    if not len(taken):
+        return False
+    ending = ABORTED if aborted else SUCCEEDED if exit_code == 0 else FAILED
+    status = judge_step(ending, taken[0]["on_error"])
+    plpy.execute(plpy.prepare(CLOSE, ["int4", "text", "int4"]), [jslid, status, exit_code])
+    if output:
+        _write_output(plpy, jslid, shorten(output, taken[0]["output_limit"]))
+    plpy.execute(plpy.prepare(HAND_ON, ["int4", "text"]), [jslid, ending])
+    plpy.execute("select pg_notify('pgagent_due', '')")
+    return True
+
+
+def _write_output(plpy: Plpy, jslid: int, text: str) -> None:
+    """Keeps the output, in ASCII if the database cannot hold its characters."""
+    plan = plpy.prepare(WRITE_OUTPUT, ["int4", "text"])
+    try:
+        plpy.execute(plan, [jslid, text])
+    except plpy.spiexceptions.UntranslatableCharacter:
+        plpy.execute(plan, [jslid, escape(text)])

@@ -1,0 +1,225 @@
+"""Keeps one engine's books: when to register, write, claim, adopt and clean up.
+
+The session may be lost and made anew; nothing that is to be written is lost with it.
+
+It decides what to submit and hands the answers to the engine; what they mean for a run is the engine's concern.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from . import ledger
+from .ledger import Entry, Ledger, Row, Value
+from .outbox import Outbox, Settled
+from .session import TOO_MANY_CONNECTIONS, ConnectionLost
+from .target import Loopback
+
+CONNECT_SECONDS = 10.0
+RECONNECT_SECONDS = 0.1
+POLL_SECONDS = 1.0
+SHORTEST_CLAIM_SECONDS = 0.02
+CANNOT_CONNECT_NOW = "57P03"
+NOTHING_CLAIMED: tuple[Value, Value] = (b"-infinity", b"0")
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """Who keeps these books: a backend is its pid and its start. ``label``: what clients see as the agent's station."""
+
+    pid: int
+    start_microseconds: int
+    station: str | None
+    label: str
+
+
+@dataclass(slots=True)
+class Answers:
+    """What a submission has brought."""
+
+    claimed: list[Row] = field(default_factory=list)
+    adopted: list[Row] = field(default_factory=list)
+    settled: Settled = field(default_factory=Settled)
+
+
+class Bookkeeper:
+    """The control session of one engine, and the times at which it has something to do.
+
+    ``claimed_all``: the last claim left nothing that could be claimed. ``loss``: why the session could not be made.
+    """
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.claimed_all = False
+        self.registered = False
+        self.loss: ConnectionLost | None = None
+        self._outbox = outbox
+        self._ledger: Ledger | None = None
+        self._reconnect_at = 0.0
+        self._claim_at = 0.0
+        self._adopt_at = 0.0
+        self._reap_at = 0.0
+        self._claimed_last = NOTHING_CLAIMED
+        self._next_due_wanted = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether something can be submitted now."""
+        return self._ledger is not None and self._ledger.ready
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an answer is to come."""
+        return self._ledger is not None and not self._ledger.ready
+
+    @property
+    def interest(self) -> tuple[int, int] | None:
+        """The socket and the events to wait for."""
+        return None if self._ledger is None else (self._ledger.descriptor, self._ledger.wait_events)
+
+    def start(self, now: float, *, lost: bool, ready: bool) -> None:
+        """A call of run_due begins. ``lost``: there is something to clean up; ``ready``: runs to adopt."""
+        self.claimed_all = False
+        self._claimed_last = NOTHING_CLAIMED
+        self._claim_at = 0.0
+        self._adopt_at = 0.0 if ready else now + POLL_SECONDS
+        self._reap_at = 0.0 if lost else now + POLL_SECONDS
+
+    def sleep_seconds(self, now: float, *, may_claim: bool) -> float:
+        """How long until there is something to submit."""
+        times = [POLL_SECONDS]
+        if self.is_ready:
+            pending = self._outbox.wait_seconds(now)
+            times.extend([] if pending is None else [pending])
+            times.extend([self._claim_at - now] if may_claim else [])
+        return max(0.0, min(times))
+
+    def connect(self, loopback: Loopback, now: float) -> None:
+        """Starts to make the session, unless there is one or it is too early to try again."""
+        if self._ledger is None and now >= self._reconnect_at:
+            self._ledger = Ledger(loopback.control_conninfo(), now + CONNECT_SECONDS)
+            self.registered = False
+
+    def keep(self, agent: Agent, known_runs: Iterable[int], capacity: int, now: float) -> None:
+        """Submits what there is to do now; ``capacity``: how many runs may be claimed."""
+        if self._ledger is None or not self._ledger.ready:
+            return
+        if self.registered:
+            entries = self._outbox.entries(now) + self._reap_entries(now) + self._claim_entries(agent, capacity, now)
+        else:
+            entries = self._register_entries(agent, known_runs)
+        if entries:
+            self._ledger.submit(entries)
+
+    def write(self, now: float) -> None:
+        """Submits what is to be written, and nothing else."""
+        if self._ledger is not None and self._ledger.ready and self.registered:
+            entries = self._outbox.entries(now)
+            if entries:
+                self._ledger.submit(entries)
+
+    def cancel_statements(self, pids: list[int]) -> None:
+        """Asks the server to cancel what these backends execute; the session must be ready."""
+        if self._ledger is not None and pids:
+            self._ledger.submit([Entry(ledger.CANCEL, [(b"%d" % pid,) for pid in pids])])
+
+    def advance(self, now: float, *, socket_ready: bool) -> Answers | None:
+        """Goes on without waiting: the answers of a submission once they are all there."""
+        if self._ledger is None:
+            return None
+        try:
+            entries = self._ledger.advance() if socket_ready else None
+            deadline = self._ledger.connect_deadline_seconds
+            if deadline is not None and now >= deadline:
+                raise ConnectionLost(f"connection timed out after {CONNECT_SECONDS:g} s")
+        except ConnectionLost as loss:
+            self.loss = loss
+            self._reconnect_at = now + RECONNECT_SECONDS
+            self.close()
+            return None
+        answers = None if entries is None else self._read_answers(entries, now)
+        if self._ledger.notified:
+            self._ledger.notified = False
+            self.claimed_all = False
+            self._claim_at = self._adopt_at = 0.0
+        return answers
+
+    def take_fatal_loss(self) -> ConnectionLost | None:
+        """Why the session cannot be made, if that will not pass by itself."""
+        loss, self.loss = self.loss, None
+        if loss is None or self.registered or loss.sqlstate in (TOO_MANY_CONNECTIONS, CANNOT_CONNECT_NOW):
+            return None
+        return loss
+
+    def close(self) -> None:
+        """Ends the session."""
+        if self._ledger is not None:
+            self._ledger.close()
+            self._ledger = None
+
+    def _register_entries(self, agent: Agent, known_runs: Iterable[int]) -> list[Entry]:
+        known = ledger.array_literal([b"%d" % jlgid for jlgid in known_runs])
+        pid = b"%d" % agent.pid
+        return [
+            Entry(ledger.END_ORPHANS, [()]),
+            Entry(ledger.REAP, [()]),
+            Entry(ledger.REGISTER, [(pid, b"%d" % agent.start_microseconds, agent.label.encode())]),
+            Entry(ledger.DISOWN, [(pid, known)]),
+        ]
+
+    def _reap_entries(self, now: float) -> list[Entry]:
+        if now < self._reap_at:
+            return []
+        self._reap_at = now + POLL_SECONDS
+        return [Entry(ledger.END_ORPHANS, [()]), Entry(ledger.REAP, [()])]
+
+    def _claim_entries(self, agent: Agent, capacity: int, now: float) -> list[Entry]:
+        """Adopts, or claims, or asks when to claim next: one of them at a time, within the capacity."""
+        if capacity <= 0:
+            return []
+        most, pid = b"%d" % capacity, b"%d" % agent.pid
+        station = None if agent.station is None else agent.station.encode()
+        if now >= self._adopt_at:
+            self._adopt_at = now + POLL_SECONDS
+            return [Entry(ledger.ADOPT, [(most, pid)])]
+        if now >= self._claim_at:
+            self._claim_at = now + POLL_SECONDS
+            return [Entry(ledger.CLAIM, [(most, station, pid, *self._claimed_last)])]
+        if self._next_due_wanted:
+            self._next_due_wanted = False
+            return [Entry(ledger.NEXT_DUE, [(station,)])]
+        return []
+
+    def _read_answers(self, entries: list[Entry], now: float) -> Answers:
+        answers = Answers(settled=self._outbox.settle(entries))
+        for entry in entries:
+            if entry.statement is ledger.CLAIM:
+                answers.claimed = entry.answers
+                self._note_claim(entry)
+            elif entry.statement is ledger.ADOPT:
+                answers.adopted = entry.answers
+                if len(entry.answers) == int(entry.rows[0][0] or b"0"):
+                    self._adopt_at = 0.0
+            else:
+                self._note_answer(entry, now)
+        return answers
+
+    def _note_claim(self, entry: Entry) -> None:
+        """Claims again at once while there is more, in the end once more from the beginning."""
+        claimed = len({row[0] for row in entry.answers})
+        short = claimed < int(entry.rows[0][0] or b"0")
+        self.claimed_all = short and entry.rows[0][3:] == NOTHING_CLAIMED
+        self._claimed_last = NOTHING_CLAIMED if short else (entry.answers[-1][13], entry.answers[-1][1])
+        if self.claimed_all:
+            self._next_due_wanted = True
+        else:
+            self._claim_at = 0.0
+
+    def _note_answer(self, entry: Entry, now: float) -> None:
+        first = entry.answers[0][0] if entry.answers else None
+        if entry.statement is ledger.REGISTER:
+            self.registered = first is not None
+        elif entry.statement is ledger.NEXT_DUE and first is not None:
+            self._claim_at = min(self._claim_at, now + max(SHORTEST_CLAIM_SECONDS, float(first)))
+        elif entry.statement is ledger.REAP and first not in (None, b"0"):
+            self._reap_at = now + RECONNECT_SECONDS

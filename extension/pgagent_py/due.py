@@ -1,0 +1,146 @@
+"""Body of pgagent.run_due: one slice of this session's engine, and the rows that tell of it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, cast
+
+from . import errors, ledger
+from .bookkeeper import Agent
+from .engine import Engine, Report
+from .spi import Plpy, execute
+from .target import Loopback
+
+ENGINE = "pgagent_py engine"
+PLANS = "pgagent_py plans"
+STANDBY_NOTICED = "pgagent_py standby noticed"
+SECONDS = "select extract(epoch from $1::interval)::float8 as seconds"
+MOST_SECONDS = 86400
+
+
+def run_due(plpy: Plpy, session: dict[str, Any], max_wait: str | None, station: str | None) -> list[Report]:
+    """Runs what is due for at most ``max_wait`` (an interval of 0 s to 1 day). ``session`` is GD: it lives as long
+    as the database session, and holds the engine with the work in flight.
+
+    Errors: 22023 max_wait out of range; 55000 called from a job step; 08006 the engine cannot connect to its server.
+    """
+    plans = session.setdefault(PLANS, {})
+    wait_seconds = _read_wait(plpy, plans, max_wait)
+    work = execute(plpy, plans, ledger.WORK, ["text"], [station])[0]
+    if work["standby"]:
+        return _decline_on_standby(plpy, session)
+    if work["in_step"]:
+        errors.fail(
+            plpy,
+            errors.OBJECT_NOT_IN_PREREQUISITE_STATE,
+            "run_due cannot be called from a job step",
+            hint="To have another job run, UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = ...",
+        )
+    engine = session.get(ENGINE)
+    if (engine is None or engine.is_idle) and not (work["due"] or work["lost"] or work["ready"] or work["parked"]):
+        return []
+    engine = session[ENGINE] = _prepare(plpy, plans, engine, station)
+    engine.books.start(time.monotonic(), lost=work["lost"], ready=work["ready"])
+    try:
+        engine.work(plpy, time.monotonic() + wait_seconds)
+    except BaseException:
+        engine.abort()
+        raise
+    _complain(plpy, engine)
+    return engine.report() + _read_parked(plpy, plans, engine)
+
+
+def _read_wait(plpy: Plpy, plans: dict[str, Any], max_wait: str | None) -> float:
+    seconds = execute(plpy, plans, SECONDS, ["text"], [max_wait])[0]["seconds"]
+    if seconds is None or not 0 <= seconds <= MOST_SECONDS:
+        errors.fail(
+            plpy,
+            errors.INVALID_PARAMETER_VALUE,
+            f"max_wait must be between 0 s and 1 day, not {max_wait or 'null'}",
+            hint="A long wait holds a snapshot; CALL pgagent.run_until_idle() waits without one.",
+        )
+    return float(seconds)
+
+
+def _decline_on_standby(plpy: Plpy, session: dict[str, Any]) -> list[Report]:
+    if not session.get(STANDBY_NOTICED):
+        session[STANDBY_NOTICED] = True
+        plpy.notice("run_due does nothing on a standby")
+    return []
+
+
+def _prepare(plpy: Plpy, plans: dict[str, Any], found: Any, station: str | None) -> Engine:
+    """This session's engine, with the settings as they are now.
+
+    An engine of older code, from before ALTER EXTENSION UPDATE, finishes what it has in flight and gives way.
+    """
+    identity = execute(plpy, plans, ledger.IDENTITY, [], [])[0]
+    engine = found if isinstance(found, Engine) else None
+    if engine is None and found is not None:
+        if not found.is_idle:
+            found.draining = True
+            return cast(Engine, found)
+        found.close()
+    agent = Agent(
+        identity["pid"],
+        int(identity["start_microseconds"]),
+        station,
+        station or identity["application_name"] or "psql",
+    )
+    loopback = _loopback(identity)
+    if engine is None:
+        engine = Engine(agent, loopback)
+    engine.agent, engine.loopback = agent, loopback
+    engine.parallel_runs = engine.pool.limit = identity["parallel_runs"]
+    engine.pool.idle_limit_seconds = identity["session_idle_timeout_seconds"]
+    engine.pool.output_limit = identity["output_limit"]
+    return engine
+
+
+def _loopback(identity: dict[str, Any]) -> Loopback:
+    return Loopback(
+        host=identity["socket_directories"].split(",")[0].strip() or "localhost",
+        port=identity["port"],
+        dbname=identity["dbname"],
+        user=identity["username"],
+        overrides=identity["conninfo"],
+        connect_timeout_seconds=identity["connect_timeout_seconds"],
+        session_idle_timeout_seconds=identity["session_idle_timeout_seconds"],
+        step_application_name=f"pgagent_py step {identity['pid']}/{identity['start_microseconds']}",
+    )
+
+
+def _complain(plpy: Plpy, engine: Engine) -> None:
+    """Says what could not be written or connected to: as warnings, for what will be tried again."""
+    complaints, engine.complaints = engine.complaints, {}
+    for message, sqlstate in complaints.items():
+        plpy.warning(f"could not keep the log: {message}", sqlstate=sqlstate)
+    scarce = engine.books.loss
+    loss = engine.books.take_fatal_loss()
+    if loss is not None:
+        errors.fail(
+            plpy,
+            errors.CONNECTION_FAILURE,
+            "could not open the engine's own connection to this server",
+            detail=str(loss).replace("\n", " "),
+            hint="Say in pgagent.settings.conninfo how the server can connect to itself, and allow it in pg_hba.conf.",
+        )
+    if scarce is not None:
+        plpy.warning(
+            "no connection is free for the engine: due jobs wait",
+            sqlstate=errors.TOO_MANY_CONNECTIONS,
+            detail=str(scarce).replace("\n", " "),
+            hint="Raise max_connections, or lower pgagent.settings.parallel_runs.",
+        )
+
+
+def _read_parked(plpy: Plpy, plans: dict[str, Any], engine: Engine) -> list[Report]:
+    """Runs that this session has brought to a batch step and that a ticker has to go on with."""
+    parked, engine.parked = engine.parked, []
+    return [
+        (
+            row["jlgid"], row["jobid"], row["jobname"], "waiting for ticker", row["started"], row["duration"],
+            f'step "{row["step"]}" is {"with" if row["taken"] else "waiting for"} a ticker',
+        )
+        for row in execute(plpy, plans, ledger.PARKED, ["int4[]"], [parked])
+    ]  # fmt: skip

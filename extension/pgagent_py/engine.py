@@ -1,0 +1,369 @@
+"""The engine: drives the steps of its runs, many at once, in one thread. The only place where the parts meet.
+
+It lives in the backend that calls run_due and stays there between the calls, with the work in flight. Its loop waits
+for sockets, 100 ms at the most, and then lets the server interrupt it: a cancel reaches Python only in a call of plpy.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from dataclasses import dataclass
+
+from . import run
+from .bookkeeper import Agent, Answers, Bookkeeper
+from .ledger import Row
+from .outbox import Ended, Outbox
+from .pool import Pool
+from .run import ABORTED, FAILED, INTERNAL_FAILURE, SUCCEEDED, Outcome, Run, Step
+from .session import TOO_MANY_CONNECTIONS, Event, State, StepSession
+from .spi import Plpy
+from .target import InvalidTarget, Loopback, Target, remote_target
+
+INTERRUPT_SECONDS = 0.1
+FLUSH_SECONDS = 0.5
+GATHER_SECONDS = 0.002
+CANCEL_SECONDS = 0.25
+IDLE_SESSIONS_KEPT = 4
+NO_CONNECTION = "Couldn't get a connection to the database!"
+CANCELLED = "aborted: run_due was cancelled"
+STEP_DELETED = "the step was deleted before a ticker could take it"
+
+Report = tuple[int, int, str, str, str, str, str]
+
+
+@dataclass(slots=True)
+class ActiveRun:
+    """A run in this engine's hands; ``run.steps[0]`` is its current step.
+
+    ``begun``: the step may be sent; ``jslid``: its log row, None if its row or the run's was deleted meanwhile.
+    """
+
+    run: Run
+    since_seconds: float
+    begun: bool = False
+    jslid: int | None = None
+    session: StepSession | None = None
+    detail: str = ""
+
+
+class Engine:
+    """Everything that one session runs. ``work`` is one slice of the loop.
+
+    ``draining``: claims nothing, because newer code is about to take over. ``parked``: runs that have gone to a ticker.
+    """
+
+    def __init__(self, agent: Agent, loopback: Loopback) -> None:
+        self.agent = agent
+        self.loopback = loopback
+        self.parallel_runs = 1
+        self.draining = False
+        self.pool = Pool()
+        self.complaints: dict[str, str] = {}
+        self.parked: list[int] = []
+        self._runs: dict[int, ActiveRun] = {}
+        self._reports: dict[int, Report] = {}
+        self._outbox = Outbox(agent.pid)
+        self._gather_until = 0.0
+        self.books = Bookkeeper(self._outbox)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is in flight in this session."""
+        return not self._runs and self._is_flushed
+
+    @property
+    def _is_flushed(self) -> bool:
+        return not self._outbox and not self.books.is_waiting
+
+    def work(self, plpy: Plpy, until: float) -> None:
+        """Claims and runs until nothing is left to do here, or until a time of the monotonic clock."""
+        interrupt_at = time.monotonic() + INTERRUPT_SECONDS
+        while not self._is_done(time.monotonic(), until):
+            now = time.monotonic()
+            self.books.connect(self.loopback, now)
+            if not self._is_gathering(now):
+                self.books.keep(self.agent, self._known_runs(), self._capacity(now, until), now)
+            self._start_steps(now)
+            self._advance(self._wait(now, until), time.monotonic())
+            if time.monotonic() >= interrupt_at:
+                plpy.execute("select 1")
+                interrupt_at = time.monotonic() + INTERRUPT_SECONDS
+            if self.books.loss is not None and not self._runs:
+                break
+        self.pool.trim(time.monotonic(), self.parallel_runs if self._runs else IDLE_SESSIONS_KEPT)
+
+    def abort(self) -> None:
+        """Ends everything in flight, within half a second and without a call of plpy, and logs it."""
+        self._cancel_steps(time.monotonic() + CANCEL_SECONDS)
+        until = time.monotonic() + CANCEL_SECONDS
+        self._abort_runs()
+        while not self._is_flushed and time.monotonic() < until:
+            now = time.monotonic()
+            self.books.write(now)
+            self._advance(self._wait(now, until), time.monotonic(), aborting=True)
+            self._abort_runs()
+
+    def report(self) -> list[Report]:
+        """A row per run touched since the last report: those that have ended, and those still running."""
+        now = time.monotonic()
+        for active in self._runs.values():
+            if active.run.steps:
+                active.detail = active.detail or f'step "{active.run.steps[0].name}"'
+            self._note(active, run.RUNNING, now)
+        rows = [self._reports[jlgid] for jlgid in sorted(self._reports)]
+        self._reports = {}
+        return rows
+
+    def close(self) -> None:
+        """Ends all sessions of the engine."""
+        self.pool.close()
+        self.books.close()
+
+    # The loop
+
+    def _is_done(self, now: float, until: float) -> bool:
+        if self.is_idle and (self.books.claimed_all or self.draining):
+            return True
+        return now >= until and (self._is_flushed or now >= until + FLUSH_SECONDS)
+
+    def _is_gathering(self, now: float) -> bool:
+        """Whether more ends of steps are likely to come within a moment, to be written in the same transaction."""
+        if now >= self._gather_until:
+            return False
+        return any(active.session is not None and active.session.is_executing for active in self._runs.values())
+
+    def _known_runs(self) -> set[int]:
+        return set(self._runs) | self._outbox.open_runs()
+
+    def _capacity(self, now: float, until: float) -> int:
+        """How many more runs may be claimed; while connections are scarce, no more than there are sessions."""
+        if self.draining or now >= until:
+            return 0
+        most = min(self.parallel_runs, max(1, len(self.pool))) if self.pool.is_paused(now) else self.parallel_runs
+        return most - len(self._runs)
+
+    def _wait(self, now: float, until: float) -> set[int]:
+        """Waits until a socket is ready or a time has come, an interrupt's time at the most: the ready sockets."""
+        poll = select.poll()
+        ready = set()
+        for session in self.pool:
+            if session.unread or session.descriptor < 0:
+                ready.add(session.descriptor)
+            else:
+                poll.register(session.descriptor, session.wait_events)
+        interest = self.books.interest
+        if interest is not None and interest[0] >= 0:
+            poll.register(*interest)
+        elif interest is not None:
+            ready.add(-1)
+        seconds = self.books.sleep_seconds(now, may_claim=self._capacity(now, until) > 0)
+        seconds = min(seconds, INTERRUPT_SECONDS, max(0.0, until - now))
+        return ready | {descriptor for descriptor, _ in poll.poll(0 if ready else max(1.0, seconds * 1000))}
+
+    def _advance(self, ready: set[int], now: float, *, aborting: bool = False) -> None:
+        """Goes on with the sessions whose sockets are ready."""
+        for session in self.pool:
+            event = session.advance(now) if session.descriptor in ready else session.expire(now)
+            if event is not None:
+                self._take_event(session, event, now, aborting=aborting)
+        interest = self.books.interest
+        answers = self.books.advance(now, socket_ready=interest is not None and interest[0] in ready)
+        if answers is not None:
+            self._gather_until = now + GATHER_SECONDS
+            self._take_answers(answers, now)
+
+    # Steps and their sessions
+
+    def _start_steps(self, now: float) -> None:
+        """Gives a session to every run whose step has its log row and waits for one."""
+        for active in tuple(self._runs.values()):
+            if active.begun and active.session is None:
+                self._start_step(active, now)
+
+    def _start_step(self, active: ActiveRun, now: float) -> None:
+        try:
+            session = self.pool.acquire(self._target(active.run.steps[0]), now)
+        except InvalidTarget as error:
+            text = f"{NO_CONNECTION}\nthe connection string of the step is not valid: {error}"
+            self._end_step(active, Outcome(FAILED, -1, text), now)
+            return
+        active.session = session
+        if session is not None and session.state is State.IDLE:
+            session.begin(active.run.steps[0].code)
+
+    def _target(self, step: Step) -> Target:
+        if step.connstr:
+            return remote_target(step.connstr, self.loopback.connect_timeout_seconds)
+        return self.loopback.step_target(step.dbname)
+
+    def _take_event(self, session: StepSession, event: Event, now: float, *, aborting: bool) -> None:
+        active = next((active for active in self._runs.values() if active.session is session), None)
+        if event is Event.READY:
+            self.pool.resume()
+            if active is None or aborting:
+                session.taken = False
+            else:
+                session.begin(active.run.steps[0].code)
+            return
+        if session.state is State.CLOSED:
+            self.pool.discard(session)
+        if active is not None:
+            active.session = None
+            outcome = self._read_outcome(session, now, aborting=aborting)
+            if outcome is not None:
+                self._end_step(active, outcome, now)
+
+    def _read_outcome(self, session: StepSession, now: float, *, aborting: bool) -> Outcome | None:
+        """How the step of this session ended; None: it was not sent, and waits for another session."""
+        outcome = session.outcome
+        if outcome is None:
+            if session.loss is None or session.was_connected:
+                return None
+            if session.loss.sqlstate == TOO_MANY_CONNECTIONS:
+                self.pool.pause(now)
+                return None
+            return Outcome(FAILED, -1, f"{NO_CONNECTION}\n{session.loss}")
+        if aborting and outcome.ending != SUCCEEDED:
+            return Outcome(ABORTED, outcome.result, f"{outcome.output}\n{CANCELLED}".strip())
+        return outcome
+
+    def _cancel_steps(self, until: float) -> None:
+        """Has the server cancel what the steps execute, and waits a little for their true ends."""
+        asked = False
+        while time.monotonic() < until:
+            if not asked and self.books.is_ready:
+                self.books.cancel_statements([
+                    active.session.backend_pid
+                    for active in self._runs.values()
+                    if active.session is not None and active.session.is_executing and active.session.target.pooled
+                ])  # fmt: skip
+                asked = True
+            if asked and not any(active.session and active.session.is_executing for active in self._runs.values()):
+                break
+            self._advance(self._wait(time.monotonic(), until), time.monotonic(), aborting=True)
+
+    # Runs
+
+    def _end_step(self, active: ActiveRun, outcome: Outcome, now: float) -> None:
+        """Writes the end of the current step, and goes on with the run or ends it."""
+        status = run.judge_step(outcome.ending, active.run.steps[0].on_error)
+        if active.jslid is not None:
+            self._outbox.end_step(active.jslid, Ended(status, outcome.result, now), outcome.output)
+        self._go_on(active, status, outcome.output, now)
+
+    def _go_on(self, active: ActiveRun, status: str, output: str, now: float) -> None:
+        """The current step has ended with this status: on to the next one, or to the end of the run."""
+        step = active.run.steps[0]
+        first_line = output.strip().partition("\n")[0]
+        if first_line:
+            active.detail = f'step "{step.name}": {first_line}'
+        active.run = active.run.without_first_step()
+        ended = run.judge_run(status, len(active.run.steps))
+        if ended is None:
+            self._next_step(active)
+        else:
+            self._end_run(active, ended, now)
+
+    def _next_step(self, active: ActiveRun) -> None:
+        """Asks for the log row of the run's current step; a batch step leaves the engine."""
+        active.jslid, active.begun = None, False
+        step = active.run.steps[0]
+        if step.kind == "b":
+            self._outbox.park(active.run)
+        else:
+            self._outbox.begin_step(active.run.jlgid, step.jstid)
+
+    def _end_run(self, active: ActiveRun, status: str, now: float) -> None:
+        self._outbox.end_run(active.run, Ended(status, None, now))
+        self._note(active, status, now)
+        del self._runs[active.run.jlgid]
+
+    def _abort_runs(self) -> None:
+        now = time.monotonic()
+        for active in tuple(self._runs.values()):
+            if active.session is not None:
+                self.pool.discard(active.session)
+                active.session = None
+            if active.jslid is not None:
+                self._outbox.end_step(active.jslid, Ended(ABORTED, None, now), CANCELLED)
+            active.detail = CANCELLED
+            self._end_run(active, ABORTED, now)
+
+    def _note(self, active: ActiveRun, status: str, now: float) -> None:
+        this = active.run
+        duration = f"{max(0.0, now - active.since_seconds):.6f} seconds"
+        words = run.RUN_STATUS_WORDS[status]
+        self._reports[this.jlgid] = (
+            this.jlgid, this.jobid, this.jobname, words, this.started, duration, active.detail,
+        )  # fmt: skip
+
+    # Answers of the books
+
+    def _take_answers(self, answers: Answers, now: float) -> None:
+        self._take_claimed(answers.claimed, now)
+        for row in answers.adopted:
+            self._take_adopted(row, now)
+        settled = answers.settled
+        self.complaints.update({message: sqlstate for sqlstate, message in settled.complaints})
+        for jlgid, jslid in settled.begun.items():
+            active = self._runs.get(jlgid)
+            if active is not None:
+                active.jslid, active.begun = jslid, True
+        for jlgid, jslid in settled.parked.items():
+            self._take_parked(jlgid, jslid, now)
+        for jlgid, message in settled.refused.items():
+            active = self._runs.get(jlgid)
+            if active is not None:
+                active.detail = f'step "{active.run.steps[0].name}" could not be logged: {message}'
+                self._end_run(active, INTERNAL_FAILURE, now)
+
+    def _take_claimed(self, rows: list[Row], now: float) -> None:
+        """New runs. A row per step, in order; a run without steps has one row without a step."""
+        steps: dict[int, list[Step]] = {}
+        first: dict[int, Row] = {}
+        for row in rows:
+            jlgid = _number(row[0])
+            first.setdefault(jlgid, row)
+            steps.setdefault(jlgid, []).extend([] if row[6] is None else [_read_step(row)])
+        for jlgid, row in first.items():
+            this = Run(jlgid, _number(row[1]), _text(row[2]), _text(row[3]), _text(row[4]), tuple(steps[jlgid]))
+            active = self._runs[jlgid] = ActiveRun(this, now)
+            if not this.steps:
+                self._end_run(active, SUCCEEDED, now)
+            elif row[5] is not None:
+                active.jslid, active.begun = _number(row[5]), True
+            else:
+                self._next_step(active)
+
+    def _take_adopted(self, row: Row, now: float) -> None:
+        """A run whose batch step has ended; the ticker's session has written that step's log."""
+        steps = run.load_steps(row[6] or b"[]")
+        this = Run(_number(row[0]), _number(row[1]), _text(row[2]), _text(row[3]), _text(row[4]), steps)
+        active = self._runs[this.jlgid] = ActiveRun(this, now - float(row[7] or b"0"))
+        ending = _text(row[5])
+        status = run.judge_step(ending, steps[0].on_error)
+        self._go_on(active, status, "" if ending == SUCCEEDED else "the script failed", now)
+
+    def _take_parked(self, jlgid: int, jslid: int | None, now: float) -> None:
+        active = self._runs.get(jlgid)
+        if active is None:
+            return
+        if jslid is None:
+            self._end_step(active, Outcome(FAILED, None, STEP_DELETED), now)
+            return
+        del self._runs[jlgid]
+        self.parked.append(jlgid)
+
+
+def _read_step(row: Row) -> Step:
+    jstid, name, kind, code, dbname, connstr, on_error = row[6:13]
+    return Step(_number(jstid), _text(name), _text(kind), code or b"", _text(dbname), _text(connstr), _text(on_error))
+
+
+def _number(value: bytes | None) -> int:
+    return int(value or b"0")
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode("utf-8", "surrogateescape")

@@ -1,0 +1,691 @@
+"""The books: every statement that claims, logs, releases or cleans up, and the session that executes them.
+
+The engine collects what has happened and submits it as a list of entries. The statements of one submission go out in
+one pipeline and commit together: that is where the speed comes from. If one of them fails, all are executed again,
+each row in a transaction of its own, so that a row that cannot be written holds up no other.
+
+No statement waits for a row that a client has locked: it leaves the row out and says so, and the engine tries again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from psycopg import OperationalError, pq
+
+from .output import decode
+from .session import ConnectionLost, Link
+
+Value = bytes | None
+Row = tuple[Value, ...]
+
+# What a quiet call looks at, through SPI: whether there is anything to do for an engine, before it connects.
+WORK = """
+select pg_is_in_recovery() as standby,
+       current_setting('pgagent.step', true) = 'on' as in_step,
+       exists (select from pgagent.pga_job j
+                where j.jobenabled and j.jobagentid is null and j.jobnextrun <= now()
+                  and j.jobhostagent in ('', coalesce($1, ''))) as due,
+       exists (select from pgagent.pga_jobagent a where not pgagent._agent_is_alive(a))
+       or exists (select from pgagent.pga_joblog l join pgagent.pga_job j on j.jobid = l.jlgjobid
+                   where l.jlgstatus = 'r' and j.jobagentid is null) as lost,
+       exists (select from pgagent._batch_step b where b.outcome is not null) as ready,
+       exists (select from pgagent._batch_step b where b.agentid = pg_backend_pid()) as parked
+"""
+
+# Runs that this session has brought to a batch step, and those among $1.
+PARKED = """
+select b.jlgid, b.jobid, b.jobname, b.started::text as started,
+       (clock_timestamp() - b.started)::text as duration,
+       b.taken or b.outcome is not null as taken, b.steps -> 0 ->> 'name' as step
+  from pgagent._batch_step b
+ where b.agentid = pg_backend_pid() or b.jlgid = any ($1)
+"""
+
+# Who this engine is, and its settings.
+IDENTITY = """
+select pg_backend_pid() as pid,
+       (extract(epoch from s.backend_start) * 1000000)::bigint as start_microseconds,
+       current_setting('unix_socket_directories') as socket_directories,
+       current_setting('port') as port,
+       current_database() as dbname,
+       session_user as username,
+       current_setting('application_name') as application_name,
+       t.parallel_runs,
+       t.conninfo,
+       extract(epoch from t.connect_timeout)::float8 as connect_timeout_seconds,
+       extract(epoch from t.session_idle_timeout)::float8 as session_idle_timeout_seconds,
+       t.output_limit
+  from pgagent.settings t
+ cross join pg_stat_get_activity(pg_backend_pid()) s
+"""
+
+
+class Kind(Enum):
+    """How a statement takes its parameters."""
+
+    ROWS = "an array per column"
+    SCALAR = "one value per column"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One bookkeeping statement, prepared under its name."""
+
+    name: bytes
+    sql: str
+    kind: Kind = Kind.ROWS
+
+
+LISTEN = Statement(b"listen", "listen pgagent_due", Kind.SCALAR)
+
+# $1 pid, $2 backend start in microseconds, $3 station. No row: a dead agent with this pid must be cleaned up first.
+REGISTER = Statement(
+    b"register",
+    """
+insert into pgagent.pga_jobagent as a (jagpid, jaglogintime, jagstation, jagbackendstart)
+select $1::int4, clock_timestamp(), $3::text, s.backend_start
+  from pg_stat_get_activity($1::int4) s
+ where (extract(epoch from s.backend_start) * 1000000)::int8 = $2::int8
+on conflict (jagpid) do update
+   set jagstation = excluded.jagstation
+ where a.jagbackendstart = excluded.jagbackendstart
+returning jagpid
+""",
+    Kind.SCALAR,
+)
+
+# $1 how many, $2 station, $3 pid, $4 and $5 the due time and id of the job claimed last. A row per step of each
+# claimed job, with the log row of the first step if it is SQL. NO KEY UPDATE, because a client that adds a step or a
+# schedule holds KEY SHARE on its job. It starts behind the job claimed last, because the index entries of the jobs
+# claimed before stay as long as run_due holds its snapshot; who gets fewer than asked for starts from the beginning.
+CLAIM = Statement(
+    b"claim",
+    """
+with due as (
+    select j.jobid, j.jobname, j.jobhostagent, j.jobnextrun
+      from pgagent.pga_job j
+     where j.jobenabled
+       and j.jobagentid is null
+       and j.jobnextrun <= now()
+       and j.jobhostagent in ('', coalesce($2::text, ''))
+       and (j.jobnextrun, j.jobid) > ($4::timestamptz, $5::int4)
+     order by j.jobnextrun, j.jobid
+     limit $1::int4
+       for no key update of j skip locked
+), claimed as (
+    update pgagent.pga_job j
+       set jobagentid = $3::int4, joblastrun = clock_timestamp()
+      from due
+     where j.jobid = due.jobid
+    returning j.jobid, due.jobname, due.jobhostagent, due.jobnextrun
+), run as (
+    insert into pgagent.pga_joblog (jlgjobid, jlgstatus, jlgstart)
+    select c.jobid, 'r', clock_timestamp()
+      from claimed c
+     order by c.jobnextrun, c.jobid
+    returning jlgid, jlgjobid, jlgstart
+), step as (
+    select r.jlgid, s.jstid, s.jstname, s.jstkind, s.jstcode, s.jstdbname, s.jstconnstr, s.jstonerror,
+           row_number() over (partition by r.jlgid order by s.jstname, s.jstid) as position
+      from run r
+      join pgagent.pga_jobstep s on s.jstjobid = r.jlgjobid and s.jstenabled
+), held as (
+    select k.jstid
+      from pgagent.pga_jobstep k
+     where k.jstid in (select s.jstid from step s where s.position = 1 and s.jstkind = 's')
+       for key share of k skip locked
+), begun as (
+    insert into pgagent.pga_jobsteplog (jsljlgid, jsljstid, jslstatus, jslstart)
+    select s.jlgid, s.jstid, 'r', clock_timestamp()
+      from step s
+      join held h on h.jstid = s.jstid
+     where s.position = 1
+    returning jslid, jsljlgid
+)
+select r.jlgid, c.jobid, c.jobname, c.jobhostagent, r.jlgstart, b.jslid,
+       s.jstid, s.jstname, s.jstkind, s.jstcode, s.jstdbname, s.jstconnstr, s.jstonerror, c.jobnextrun
+  from run r
+  join claimed c on c.jobid = r.jlgjobid
+  left join step s on s.jlgid = r.jlgid
+  left join begun b on b.jsljlgid = r.jlgid and s.position = 1
+ order by r.jlgid, s.position
+""",
+    Kind.SCALAR,
+)
+
+# $1 station. How long until run_due has something to claim; nothing: no row.
+NEXT_DUE = Statement(
+    b"next_due",
+    "select extract(epoch from pgagent.next_due($1::text) - clock_timestamp())::float8",
+    Kind.SCALAR,
+)
+
+# jlgid, jstid. Answers jlgid, jslid for a step begun; jlgid, null for a step whose row, or whose run's row, is gone;
+# no row: locked. A row that an earlier submission has made, whose answer was lost, is found again.
+BEGIN_STEPS = Statement(
+    b"begin_steps",
+    """
+with entry as (
+    select * from unnest($1::int4[], $2::int4[]) as e (jlgid, jstid)
+), held_run as (
+    select l.jlgid from pgagent.pga_joblog l where l.jlgid in (select e.jlgid from entry e)
+       for key share of l skip locked
+), held_step as (
+    select s.jstid from pgagent.pga_jobstep s where s.jstid in (select e.jstid from entry e)
+       for key share of s skip locked
+), existing as (
+    select l.jsljlgid, l.jslid
+      from pgagent.pga_jobsteplog l
+      join entry e on e.jlgid = l.jsljlgid and e.jstid = l.jsljstid
+     where l.jslstatus = 'r'
+), begun as (
+    insert into pgagent.pga_jobsteplog (jsljlgid, jsljstid, jslstatus, jslstart)
+    select e.jlgid, e.jstid, 'r', clock_timestamp()
+      from entry e
+      join held_run r on r.jlgid = e.jlgid
+      join held_step s on s.jstid = e.jstid
+     where e.jlgid not in (select x.jsljlgid from existing x)
+    returning jsljlgid, jslid
+)
+select jsljlgid, jslid from begun
+union all
+select jsljlgid, jslid from existing
+union all
+select e.jlgid, null
+  from entry e
+  left join pgagent.pga_joblog l on l.jlgid = e.jlgid
+  left join pgagent.pga_jobstep s on s.jstid = e.jstid
+ where l.jlgid is null or s.jstid is null
+""",
+)
+
+# jslid, status, result, seconds since it ended. Answers the ids that are still open: locked. A row that is no longer
+# 'r' has been given up on by another agent, and stays as that agent wrote it.
+CLOSE_STEPS = Statement(
+    b"close_steps",
+    """
+with entry as (
+    select * from unnest($1::int4[], $2::text[], $3::int4[], $4::float8[]) as e (jslid, status, result, age)
+), held as (
+    select l.jslid from pgagent.pga_jobsteplog l
+     where l.jslid in (select e.jslid from entry e) and l.jslstatus = 'r'
+       for no key update of l skip locked
+), closed as (
+    update pgagent.pga_jobsteplog l
+       set jslstatus = e.status,
+           jslresult = e.result,
+           jslduration = greatest(clock_timestamp() - l.jslstart - make_interval(secs => e.age), interval '0'),
+           jsloutput = ''
+      from entry e
+      join held h on h.jslid = e.jslid
+     where l.jslid = e.jslid
+)
+select l.jslid
+  from pgagent.pga_jobsteplog l
+ where l.jslid in (select e.jslid from entry e)
+   and l.jslstatus = 'r'
+   and l.jslid not in (select h.jslid from held h)
+""",
+)
+
+# jslid, output. After the status, because an output can be refused: by the encoding, by a full disk. What another agent
+# has written stays.
+WRITE_OUTPUT = Statement(
+    b"write_output",
+    """
+update pgagent.pga_jobsteplog l
+   set jsloutput = e.output
+  from unnest($1::int4[], $2::text[]) as e (jslid, output)
+ where l.jslid = e.jslid
+   and coalesce(l.jsloutput, '') = ''
+""",
+)
+
+# jlgid, status, seconds since it ended. Answers the ids that are still open: locked, or with a step still open. The
+# status is asked for so that the index of running runs, full of entries that have just ended, is not used.
+CLOSE_RUNS = Statement(
+    b"close_runs",
+    """
+with entry as (
+    select * from unnest($1::int4[], $2::text[], $3::float8[]) as e (jlgid, status, age)
+), held as (
+    select l.jlgid from pgagent.pga_joblog l
+     where l.jlgid in (select e.jlgid from entry e) and l.jlgstatus not in ('s', 'f', 'i', 'd')
+       and not exists (select from pgagent.pga_jobsteplog s where s.jsljlgid = l.jlgid and s.jslstatus = 'r')
+       for no key update of l skip locked
+), closed as (
+    update pgagent.pga_joblog l
+       set jlgstatus = e.status,
+           jlgduration = greatest(clock_timestamp() - l.jlgstart - make_interval(secs => e.age), interval '0')
+      from entry e
+      join held h on h.jlgid = e.jlgid
+     where l.jlgid = e.jlgid
+)
+select l.jlgid
+  from pgagent.pga_joblog l
+ where l.jlgid in (select e.jlgid from entry e)
+   and l.jlgstatus not in ('s', 'f', 'i', 'd')
+   and l.jlgid not in (select h.jlgid from held h)
+""",
+)
+
+# jobid, jlgid, pid. The next runs of all these jobs are computed in one go; 'infinity' tells the trigger that there is
+# none. Answers the ids of jobs that are still claimed: locked, or their run's row is still open.
+RELEASE = Statement(
+    b"release",
+    """
+with entry as (
+    select * from unnest($1::int4[], $2::int4[], $3::int4[]) as e (jobid, jlgid, pid)
+), held as (
+    select j.jobid from pgagent.pga_job j join entry e on e.jobid = j.jobid and e.pid is not distinct from j.jobagentid
+     where not exists (select from pgagent.pga_joblog l
+                        where l.jlgid = e.jlgid and l.jlgstatus not in ('s', 'f', 'i', 'd'))
+       for no key update of j skip locked
+), released as (
+    update pgagent.pga_job j
+       set jobagentid = null, jobnextrun = coalesce(to_timestamp(n.epoch), 'infinity')
+      from held h
+      join unnest($1::int4[], pgagent._next_run_epochs($1::int4[], date_part('epoch', date_trunc('second', now()))))
+        as n (jobid, epoch) on n.jobid = h.jobid
+     where j.jobid = h.jobid
+)
+select j.jobid
+  from pgagent.pga_job j
+  join entry e on e.jobid = j.jobid and e.pid is not distinct from j.jobagentid
+ where j.jobid not in (select h.jobid from held h)
+""",
+)
+
+# jlgid, jobid, jobname, jobhostagent, started, agent's pid, steps. The run leaves the engine: a ticker takes it on.
+# Answers like BEGIN_STEPS.
+PARK = Statement(
+    b"park",
+    """
+with entry as (
+    select e.jlgid, e.jobid, e.jobname, e.jobhostagent, e.started, e.pid, e.steps::jsonb as steps,
+           (e.steps::jsonb -> 0 ->> 'jstid')::int4 as jstid
+      from unnest($1::int4[], $2::int4[], $3::text[], $4::text[], $5::timestamptz[], $6::int4[], $7::text[])
+        as e (jlgid, jobid, jobname, jobhostagent, started, pid, steps)
+), held_run as (
+    select l.jlgid from pgagent.pga_joblog l where l.jlgid in (select e.jlgid from entry e)
+       for key share of l skip locked
+), held_step as (
+    select s.jstid from pgagent.pga_jobstep s where s.jstid in (select e.jstid from entry e)
+       for key share of s skip locked
+), existing as (
+    select l.jsljlgid, l.jslid
+      from pgagent.pga_jobsteplog l
+      join entry e on e.jlgid = l.jsljlgid and e.jstid = l.jsljstid
+     where l.jslstatus = 'r'
+), begun as (
+    insert into pgagent.pga_jobsteplog (jsljlgid, jsljstid, jslstatus, jslstart)
+    select e.jlgid, e.jstid, 'r', clock_timestamp()
+      from entry e
+      join held_run r on r.jlgid = e.jlgid
+      join held_step s on s.jstid = e.jstid
+     where e.jlgid not in (select x.jsljlgid from existing x)
+    returning jsljlgid, jslid
+), queued as (
+    insert into pgagent._batch_step (jslid, jlgid, jobid, jobname, jobhostagent, started, agentid, steps)
+    select b.jslid, e.jlgid, e.jobid, e.jobname, e.jobhostagent, e.started, e.pid, e.steps
+      from begun b
+      join entry e on e.jlgid = b.jsljlgid
+), told as (
+    select pg_notify('pgagent_batch', '') from begun limit 1
+)
+select b.jsljlgid, b.jslid from begun b left join told on true
+union all
+select jsljlgid, jslid from existing
+union all
+select e.jlgid, null
+  from entry e
+  left join pgagent.pga_joblog l on l.jlgid = e.jlgid
+  left join pgagent.pga_jobstep s on s.jstid = e.jstid
+ where l.jlgid is null or s.jstid is null
+""",
+)
+
+# $1 how many, $2 pid. Runs whose batch step has ended, with the steps from that one on: this engine goes on with them.
+# A run whose log is no longer 'r' has been given up on: its row is only removed.
+ADOPT = Statement(
+    b"adopt",
+    """
+with ready as (
+    select b.jslid, b.jlgid, b.jobid
+      from pgagent._batch_step b
+     where b.outcome is not null
+     order by b.jslid
+     limit $1::int4
+       for update of b skip locked
+), held as (
+    select j.jobid from pgagent.pga_job j where j.jobid in (select r.jobid from ready r)
+       for no key update of j skip locked
+), taken as (
+    delete from pgagent._batch_step b
+     using ready r
+     where b.jslid = r.jslid
+       and (b.jobid in (select h.jobid from held h)
+            or not exists (select from pgagent.pga_job j where j.jobid = b.jobid))
+    returning b.*
+), ours as (
+    select t.*
+      from taken t
+      left join pgagent.pga_joblog l on l.jlgid = t.jlgid
+     where coalesce(l.jlgstatus = 'r', true)
+), moved as (
+    update pgagent.pga_job j
+       set jobagentid = $2::int4
+      from ours o
+     where j.jobid = o.jobid
+       and j.jobagentid is not null
+)
+select o.jlgid, o.jobid, o.jobname, o.jobhostagent, o.started, o.outcome, o.steps,
+       extract(epoch from clock_timestamp() - o.started)::float8
+  from ours o
+""",
+    Kind.SCALAR,
+)
+
+# Ends what dead agents' steps still execute. Their sessions carry the agent's identity as application name.
+END_ORPHANS = Statement(
+    b"end_orphans",
+    """
+select count(pg_terminate_backend(s.pid))
+  from pgagent.pga_jobagent a
+  join pg_stat_activity s
+    on s.application_name = 'pgagent_py step ' || a.jagpid || '/'
+       || (extract(epoch from a.jagbackendstart) * 1000000)::int8
+ where not pgagent._agent_is_alive(a)
+""",
+    Kind.SCALAR,
+)
+
+# Runs of dead agents, and runs that nobody answers for, become 'd'; their jobs are free. An agent whose step sessions
+# still exist is left for the next time. Answers how many agents are dead and still there.
+REAP = Statement(
+    b"reap",
+    """
+with dead as (
+    select a.jagpid
+      from pgagent.pga_jobagent a
+     where not pgagent._agent_is_alive(a)
+       and not exists (
+           select from pg_stat_activity s
+            where s.application_name = 'pgagent_py step ' || a.jagpid || '/'
+                  || (extract(epoch from a.jagbackendstart) * 1000000)::int8)
+), held as (
+    select j.jobid
+      from pgagent.pga_job j
+     where j.jobagentid in (select d.jagpid from dead d)
+       and not exists (select from pgagent._batch_step b where b.jobid = j.jobid and b.outcome is not null)
+       for no key update of j skip locked
+), lost as (
+    select l.jlgid
+      from pgagent.pga_joblog l
+      join pgagent.pga_job j on j.jobid = l.jlgjobid
+     where l.jlgstatus = 'r'
+       and (j.jobid in (select h.jobid from held h)
+            or j.jobagentid is null
+            or exists (select from pgagent.pga_joblog n where n.jlgjobid = l.jlgjobid and n.jlgid > l.jlgid))
+       and not exists (select from pgagent._batch_step b where b.jlgid = l.jlgid and b.outcome is not null)
+       for no key update of l skip locked
+), runs as (
+    update pgagent.pga_joblog l
+       set jlgstatus = 'd', jlgduration = clock_timestamp() - l.jlgstart
+      from lost
+     where l.jlgid = lost.jlgid
+), lost_step as (
+    select s.jslid
+      from pgagent.pga_jobsteplog s
+      join pgagent.pga_joblog l on l.jlgid = s.jsljlgid
+     where s.jslstatus = 'r'
+       and (l.jlgstatus <> 'r' or l.jlgid in (select r.jlgid from lost r))
+       for no key update of s skip locked
+), steps as (
+    update pgagent.pga_jobsteplog s
+       set jslstatus = 'd',
+           jslduration = clock_timestamp() - s.jslstart,
+           jsloutput = concat_ws(e'\n', nullif(s.jsloutput, ''), 'aborted: the agent that ran this step is gone')
+      from lost_step o
+     where s.jslid = o.jslid
+), queue as (
+    delete from pgagent._batch_step b
+     where b.outcome is null
+       and (b.agentid in (select d.jagpid from dead d)
+            or not exists (select from pgagent.pga_jobagent a where a.jagpid = b.agentid))
+), freed as (
+    update pgagent.pga_job j
+       set jobagentid = null, jobnextrun = null
+      from held h
+     where j.jobid = h.jobid
+), agents as (
+    delete from pgagent.pga_jobagent a
+     where a.jagpid in (select d.jagpid from dead d)
+       and not exists (select from pgagent.pga_job j
+                        where j.jobagentid = a.jagpid and j.jobid not in (select h.jobid from held h))
+    returning a.jagpid
+)
+select count(*)
+  from pgagent.pga_jobagent a
+ where not pgagent._agent_is_alive(a)
+   and a.jagpid not in (select g.jagpid from agents g)
+""",
+    Kind.SCALAR,
+)
+
+# $1 pid, $2 runs that the engine knows. What else is claimed in its name was claimed in a submission whose answer was
+# lost: no step of it has been sent.
+DISOWN = Statement(
+    b"disown",
+    """
+with mine as (
+    select j.jobid, l.jlgid
+      from pgagent.pga_job j
+      join pgagent.pga_joblog l on l.jlgjobid = j.jobid and l.jlgstatus = 'r'
+     where j.jobagentid = $1::int4
+       and l.jlgid <> all ($2::int4[])
+       and not exists (select from pgagent._batch_step b where b.jlgid = l.jlgid)
+       for no key update of j, l skip locked
+), runs as (
+    update pgagent.pga_joblog l
+       set jlgstatus = 'd', jlgduration = clock_timestamp() - l.jlgstart
+      from mine m
+     where l.jlgid = m.jlgid
+), steps as (
+    update pgagent.pga_jobsteplog s
+       set jslstatus = 'd', jslduration = clock_timestamp() - s.jslstart,
+           jsloutput = 'aborted before it was sent: the engine lost its connection'
+      from mine m
+     where s.jsljlgid = m.jlgid and s.jslstatus = 'r'
+)
+update pgagent.pga_job j
+   set jobagentid = null, jobnextrun = null
+  from mine m
+ where j.jobid = m.jobid
+""",
+    Kind.SCALAR,
+)
+
+# pid. Ends the statements of this engine's own step sessions.
+CANCEL = Statement(b"cancel", "select pg_cancel_backend(e.pid) from unnest($1::int4[]) as e (pid)")
+
+STATEMENTS = (
+    REGISTER, CLAIM, NEXT_DUE, BEGIN_STEPS, CLOSE_STEPS, WRITE_OUTPUT, CLOSE_RUNS, RELEASE, PARK, ADOPT, END_ORPHANS,
+    REAP, DISOWN, CANCEL,
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Entry:
+    """A statement and the rows to execute it for; then what it answered and what it refused.
+
+    ``failures`` pairs a row with the error that it raised: (SQLSTATE, message).
+    """
+
+    statement: Statement
+    rows: list[Row]
+    answers: list[Row] = field(default_factory=list)
+    failures: list[tuple[Row, str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One execution in the pipeline: an entry, or one row of it."""
+
+    entry: Entry
+    rows: list[Row]
+
+
+class Ledger:
+    """The control session. Submit entries when ``ready``; ``advance`` answers with them when they are executed."""
+
+    def __init__(self, conninfo: bytes, deadline_seconds: float) -> None:
+        self.notified = False
+        self._link = Link(conninfo, deadline_seconds)
+        self._prepared = False
+        self._entries: list[Entry] = []
+        self._calls: list[_Call] = []
+        self._position = 0
+        self._syncs = 0
+        self._carefully = False
+        self._failed = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether entries can be submitted."""
+        return self._prepared and not self._syncs
+
+    @property
+    def descriptor(self) -> int:
+        """The socket to wait for."""
+        return self._link.descriptor
+
+    @property
+    def wait_events(self) -> int:
+        """What to wait for, as select.POLLIN and select.POLLOUT."""
+        return self._link.wait_events
+
+    @property
+    def connect_deadline_seconds(self) -> float | None:
+        """Until when it may connect, on the monotonic clock; None when connected."""
+        return None if self._link.connected else self._link.deadline_seconds
+
+    def submit(self, entries: Sequence[Entry]) -> None:
+        """Sends the entries, in this order, to be committed together."""
+        self._entries = list(entries)
+        self._carefully = False
+        self._send([_Call(entry, entry.rows) for entry in self._entries])
+
+    def advance(self) -> list[Entry] | None:
+        """Goes on without waiting: the entries once they are all executed, else None. Raises ConnectionLost."""
+        if not self._link.connected:
+            if self._link.connect():
+                self._prepare()
+            return None
+        self._link.flush(sent=False)
+        self._link.receive()
+        preparing = not self._prepared
+        complete = self._syncs > 0 and self._read()
+        self.notified = self._link.take_notifications() or self.notified
+        if not complete or preparing:
+            return None
+        if self._failed and not self._carefully:
+            self._carefully = True
+            for entry in self._entries:
+                entry.answers.clear()
+            self._send([_Call(entry, [row]) for entry in self._entries for row in entry.rows])
+            return None
+        return self._entries
+
+    def close(self) -> None:
+        """Ends the session."""
+        self._link.close()
+
+    def _prepare(self) -> None:
+        pgconn = self._link.pgconn
+        pgconn.enter_pipeline_mode()
+        for statement in STATEMENTS:
+            pgconn.send_prepare(statement.name, statement.sql.encode())
+        pgconn.send_query_params(LISTEN.sql.encode(), None)
+        pgconn.pipeline_sync()
+        self._syncs = 1
+        self._link.flush()
+
+    def _send(self, calls: list[_Call]) -> None:
+        pgconn = self._link.pgconn
+        self._calls, self._position, self._failed, self._syncs = calls, 0, False, 0
+        for call in calls:
+            pgconn.send_query_prepared(call.entry.statement.name, _parameters(call))
+            if self._carefully:
+                pgconn.pipeline_sync()
+                self._syncs += 1
+        if not self._carefully:
+            pgconn.pipeline_sync()
+            self._syncs = 1
+        self._link.flush()
+
+    def _read(self) -> bool:
+        """Reads results as far as they are there: true when the last sync point is reached."""
+        pgconn = self._link.pgconn
+        while self._syncs:
+            try:
+                if pgconn.is_busy():
+                    return False
+                result = pgconn.get_result()
+            except OperationalError:
+                raise self._link.loss() from None
+            if result is None:
+                if pgconn.status == pq.ConnStatus.BAD:
+                    raise self._link.loss()
+                continue
+            if result.status == pq.ExecStatus.PIPELINE_SYNC:
+                self._syncs -= 1
+            else:
+                self._take_result(result)
+        self._prepared = True
+        return True
+
+    def _take_result(self, result: pq.abc.PGresult) -> None:
+        if self._prepared:
+            call = self._calls[self._position]
+            self._position += 1
+        else:
+            call = None
+        if result.status in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
+            if call is not None:
+                call.entry.answers.extend(_rows(result))
+            return
+        self._failed = True
+        if result.status != pq.ExecStatus.FATAL_ERROR:
+            return
+        sqlstate = decode(result.error_field(pq.DiagnosticField.SQLSTATE) or b"")
+        message = decode(result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message)
+        if call is None:
+            raise ConnectionLost(message, sqlstate)
+        if self._carefully:
+            call.entry.failures.extend((row, sqlstate, message) for row in call.rows)
+
+
+def _parameters(call: _Call) -> list[Value]:
+    if call.entry.statement.kind is Kind.SCALAR:
+        return list(call.rows[0])
+    return [array_literal(column) for column in zip(*call.rows, strict=True)]
+
+
+def _rows(result: pq.abc.PGresult) -> list[Row]:
+    columns = range(result.nfields)
+    return [tuple(result.get_value(row, column) for column in columns) for row in range(result.ntuples)]
+
+
+def array_literal(values: Sequence[Value]) -> bytes:
+    """An array in the server's text form."""
+    return b"{" + b",".join(map(_element, values)) + b"}"
+
+
+def _element(value: Value) -> bytes:
+    if value is None:
+        return b"NULL"
+    return b'"' + value.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'

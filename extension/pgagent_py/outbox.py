@@ -1,0 +1,207 @@
+"""What an engine still has to write: ends of steps and runs, jobs to release, steps to begin. Pure.
+
+Everything stays here until the ledger has confirmed it, so that nothing is lost with a connection, and whatever is
+locked or refused is written again later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from .ledger import (
+    BEGIN_STEPS,
+    CLOSE_RUNS,
+    CLOSE_STEPS,
+    PARK,
+    RELEASE,
+    WRITE_OUTPUT,
+    Entry,
+    Row,
+    Statement,
+    Value,
+)
+from .output import escape
+from .run import Run, dump_steps
+
+RETRY_SECONDS = 0.1
+LOCK_NOT_AVAILABLE = "55P03"
+TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of a step or a run: its status letter, its result, and when, on the monotonic clock."""
+
+    status: str
+    result: int | None
+    at_seconds: float
+
+
+@dataclass(slots=True)
+class Settled:
+    """What a submission has brought about.
+
+    ``begun`` and ``parked`` map a run to its step's log row, None: the row is gone. ``refused``: runs whose step cannot
+    be logged, and why. ``complaints``: SQLSTATE and message of what was refused.
+    """
+
+    begun: dict[int, int | None] = field(default_factory=dict)
+    parked: dict[int, int | None] = field(default_factory=dict)
+    refused: dict[int, str] = field(default_factory=dict)
+    complaints: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Outbox:
+    """The pending writes, each under the id of its row."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._retry_at_seconds = 0.0
+        self._fresh = False
+        self._steps: dict[int, Ended] = {}
+        self._outputs: dict[int, str] = {}
+        self._runs: dict[int, Ended] = {}
+        self._releases: dict[int, int] = {}
+        self._begins: dict[int, int] = {}
+        self._parks: dict[int, Run] = {}
+
+    def __bool__(self) -> bool:
+        """Whether anything is pending."""
+        return any((self._steps, self._outputs, self._runs, self._releases, self._begins, self._parks))
+
+    def open_runs(self) -> set[int]:
+        """Runs whose end is not yet written."""
+        return set(self._runs)
+
+    def end_step(self, jslid: int, ended: Ended, output: str) -> None:
+        """A step has ended."""
+        self._steps[jslid] = ended
+        if output:
+            self._outputs[jslid] = output
+        self._fresh = True
+
+    def end_run(self, run: Run, ended: Ended) -> None:
+        """A run has ended: its job is to be released."""
+        self._runs[run.jlgid] = ended
+        self._releases[run.jobid] = run.jlgid
+        self._begins.pop(run.jlgid, None)
+        self._parks.pop(run.jlgid, None)
+        self._fresh = True
+
+    def begin_step(self, jlgid: int, jstid: int) -> None:
+        """A step is to be begun: its log row comes first."""
+        self._begins[jlgid] = jstid
+        self._fresh = True
+
+    def park(self, run: Run) -> None:
+        """A run has reached a batch step."""
+        self._parks[run.jlgid] = run
+        self._fresh = True
+
+    def wait_seconds(self, now_seconds: float) -> float | None:
+        """How long until there is something to submit; None: nothing is pending."""
+        if not self:
+            return None
+        return 0.0 if self._fresh else max(0.0, self._retry_at_seconds - now_seconds)
+
+    def entries(self, now_seconds: float) -> list[Entry]:
+        """What to submit now."""
+        if self.wait_seconds(now_seconds) != 0.0:
+            return []
+        self._fresh = False
+        self._retry_at_seconds = now_seconds + RETRY_SECONDS
+        pid = _text(self._pid)
+        found: list[tuple[Statement, list[Row]]] = [
+            (CLOSE_STEPS, [_step_row(key, end, now_seconds) for key, end in self._steps.items()]),
+            (WRITE_OUTPUT, [(_text(key), text.encode()) for key, text in self._outputs.items()]),
+            (CLOSE_RUNS, [_run_row(key, end, now_seconds) for key, end in self._runs.items()]),
+            (RELEASE, [(_text(jobid), _text(jlgid), pid) for jobid, jlgid in self._releases.items()]),
+            (BEGIN_STEPS, [(_text(jlgid), _text(jstid)) for jlgid, jstid in self._begins.items()]),
+            (PARK, [_park_row(run, pid) for run in self._parks.values()]),
+        ]
+        return [Entry(statement, rows) for statement, rows in found if rows]
+
+    def settle(self, entries: Iterable[Entry]) -> Settled:
+        """Takes out what is written; what is locked or was refused for a while stays."""
+        settled = Settled()
+        for entry in entries:
+            settled.complaints.extend((sqlstate, message) for _, sqlstate, message in entry.failures)
+            if entry.statement is CLOSE_STEPS:
+                _remove_written(self._steps, entry)
+            elif entry.statement is CLOSE_RUNS:
+                _remove_written(self._runs, entry)
+            elif entry.statement is RELEASE:
+                _remove_written(self._releases, entry)
+            elif entry.statement is WRITE_OUTPUT:
+                self._settle_outputs(entry)
+            elif entry.statement is BEGIN_STEPS:
+                self._settle_begins(self._begins, entry, settled.begun, settled.refused)
+            elif entry.statement is PARK:
+                self._settle_begins(self._parks, entry, settled.parked, settled.refused)
+        return settled
+
+    def _settle_outputs(self, entry: Entry) -> None:
+        failed = {_number(row[0]): sqlstate for row, sqlstate, _ in entry.failures}
+        for row in entry.rows:
+            jslid = _number(row[0])
+            sqlstate = failed.get(jslid)
+            text = self._outputs.get(jslid, "")
+            if sqlstate is None or (not _is_transient(sqlstate) and text.isascii()):
+                self._outputs.pop(jslid, None)
+            elif not _is_transient(sqlstate):
+                self._outputs[jslid] = escape(text)
+
+    @staticmethod
+    def _settle_begins(
+        pending: dict[int, int] | dict[int, Run],
+        entry: Entry,
+        begun: dict[int, int | None],
+        refused: dict[int, str],
+    ) -> None:
+        for jlgid_text, jslid_text in entry.answers:
+            jlgid = _number(jlgid_text)
+            begun[jlgid] = None if jslid_text is None else _number(jslid_text)
+            pending.pop(jlgid, None)
+        for row, sqlstate, message in entry.failures:
+            if not _is_transient(sqlstate):
+                refused[_number(row[0])] = message
+                pending.pop(_number(row[0]), None)
+
+
+def _remove_written(pending: dict[int, Ended] | dict[int, int], entry: Entry) -> None:
+    """What was submitted is written, but for the ids that the answers and the failures name."""
+    left = {_number(row[0]) for row in entry.answers} | {_number(row[0]) for row, _, _ in entry.failures}
+    for row in entry.rows:
+        if _number(row[0]) not in left:
+            pending.pop(_number(row[0]), None)
+
+
+def _is_transient(sqlstate: str) -> bool:
+    return sqlstate == LOCK_NOT_AVAILABLE or sqlstate[:2] in TRANSIENT_CLASSES
+
+
+def _run_row(key: int, ended: Ended, now_seconds: float) -> Row:
+    return (_text(key), ended.status.encode(), _age(ended, now_seconds))
+
+
+def _step_row(key: int, ended: Ended, now_seconds: float) -> Row:
+    result = None if ended.result is None else _text(ended.result)
+    return (_text(key), ended.status.encode(), result, _age(ended, now_seconds))
+
+
+def _age(ended: Ended, now_seconds: float) -> bytes:
+    return f"{max(0.0, now_seconds - ended.at_seconds):.6f}".encode()
+
+
+def _park_row(run: Run, pid: bytes) -> Row:
+    name, host = run.jobname.encode("utf-8", "surrogateescape"), run.jobhostagent.encode("utf-8", "surrogateescape")
+    return (_text(run.jlgid), _text(run.jobid), name, host, run.started.encode(), pid, dump_steps(run.steps))
+
+
+def _text(number: int) -> bytes:
+    return b"%d" % number
+
+
+def _number(value: Value) -> int:
+    return int(value or b"0")

@@ -1,0 +1,90 @@
+"""The step sessions of one engine: used again while they are fresh, bounded in number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .session import State, StepSession
+from .target import Target
+
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 2.0
+
+
+class Pool:
+    """Sessions by target. ``limit``: how many there may be, in use or not."""
+
+    def __init__(self) -> None:
+        self.limit = 1
+        self.idle_limit_seconds = 30.0
+        self.output_limit = 1048576
+        self._sessions: list[StepSession] = []
+        self._pause_seconds = 0.0
+        self._closed_until_seconds = 0.0
+
+    def __iter__(self) -> Iterator[StepSession]:
+        return iter(tuple(self._sessions))
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def acquire(self, target: Target, now_seconds: float) -> StepSession | None:
+        """An idle session for this target, or a new one, still connecting; None: there is none to be had now."""
+        for session in reversed(self._sessions):
+            if session.state is State.IDLE and not session.taken and session.target == target:
+                return _take(session)
+        if self.is_paused(now_seconds) or not self._make_room():
+            return None
+        session = StepSession(target, self.output_limit, now_seconds)
+        self._sessions.append(session)
+        return _take(session)
+
+    def discard(self, session: StepSession) -> None:
+        """Closes a session, or removes one that is closed."""
+        session.close()
+        if session in self._sessions:
+            self._sessions.remove(session)
+
+    def is_paused(self, now_seconds: float) -> bool:
+        """Whether the server has lately refused a connection for want of slots."""
+        return now_seconds < self._closed_until_seconds
+
+    def pause(self, now_seconds: float) -> None:
+        """The server has no connection left: opens none for a while, a longer one each time."""
+        self._pause_seconds = min(max(FIRST_PAUSE_SECONDS, self._pause_seconds * 2), LONGEST_PAUSE_SECONDS)
+        self._closed_until_seconds = now_seconds + self._pause_seconds
+
+    def resume(self) -> None:
+        """A connection was made: the next refusal starts with a short pause again."""
+        self._pause_seconds = 0.0
+
+    def trim(self, now_seconds: float, kept: int) -> None:
+        """Closes sessions idle for too long, and all idle ones but ``kept``: others want connections too."""
+        idle = sorted(self._idle(), key=lambda session: session.idle_since_seconds, reverse=True)
+        for position, session in enumerate(idle):
+            # Well before the server closes it, so that none is closed while a step is on its way to it.
+            if position >= kept or now_seconds - session.idle_since_seconds > self.idle_limit_seconds * 0.8:
+                self.discard(session)
+
+    def close(self) -> None:
+        """Closes all."""
+        for session in self:
+            self.discard(session)
+
+    def _idle(self) -> list[StepSession]:
+        return [session for session in self._sessions if session.state is State.IDLE and not session.taken]
+
+    def _make_room(self) -> bool:
+        """Whether one more may be opened, if need be after closing the one that has been idle longest."""
+        if len(self._sessions) < self.limit:
+            return True
+        idle = self._idle()
+        if not idle:
+            return False
+        self.discard(min(idle, key=lambda session: session.idle_since_seconds))
+        return True
+
+
+def _take(session: StepSession) -> StepSession:
+    session.taken = True
+    return session

@@ -1,0 +1,355 @@
+"""libpq sessions that never block: connecting, and executing the text of one step at a time. Knows no jobs.
+
+A session is driven from outside: wait until ``descriptor`` is ready for ``wait_events``, then call ``advance``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import select
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from typing import Any, cast
+
+from psycopg import OperationalError, pq
+from psycopg.pq import _pq_ctypes
+
+from .output import HeadTail, decode
+from .run import FAILED, SUCCEEDED, Outcome
+from .target import Target
+
+TOO_MANY_CONNECTIONS = "53300"
+MOST_ROWS_AT_A_TIME = 5000
+MOST_INT4 = 2**31 - 1
+COPY_REFUSAL = b"COPY FROM STDIN cannot be used in a job step: there is no client to send the data"
+OPEN_TRANSACTION = "the step left a transaction open: it was rolled back"
+EMPTY_CODE = "the step has no statement to execute"
+_VERBOSE = 2
+_DEFAULT = 1
+
+
+class ConnectionLost(Exception):
+    """A connection that could not be made, or that has ended. ``sqlstate`` is '' where the server gave none."""
+
+    def __init__(self, message: str, sqlstate: str = "") -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
+class Link:
+    """One libpq connection: made without blocking, then written to and read from without blocking."""
+
+    def __init__(self, conninfo: bytes, deadline_seconds: float) -> None:
+        """Starts to connect; ``deadline_seconds`` is a time of the monotonic clock."""
+        self.deadline_seconds = deadline_seconds
+        self.connected = False
+        self._polling = pq.PollingStatus.WRITING
+        self._unsent = False
+        self._descriptor = -1
+        self.pgconn = pq.PGconn.connect_start(conninfo)
+        set_error_verbosity(self.pgconn, _VERBOSE)
+
+    @property
+    def descriptor(self) -> int:
+        """The socket; it may change until the connection is made. -1: there is none, advance without waiting."""
+        if self.connected:
+            return self._descriptor
+        try:
+            return self.pgconn.socket
+        except OperationalError:
+            return -1
+
+    @property
+    def wait_events(self) -> int:
+        """What to wait for, as select.POLLIN and select.POLLOUT."""
+        if not self.connected:
+            return select.POLLIN if self._polling == pq.PollingStatus.READING else select.POLLOUT
+        return select.POLLIN | select.POLLOUT if self._unsent else select.POLLIN
+
+    def connect(self) -> bool:
+        """Goes on connecting: true when the connection has been made. Raises ConnectionLost."""
+        if self.pgconn.status == pq.ConnStatus.BAD:
+            raise self.loss()
+        self._polling = pq.PollingStatus(self.pgconn.connect_poll())
+        if self._polling == pq.PollingStatus.FAILED:
+            raise self.loss()
+        if self._polling != pq.PollingStatus.OK:
+            return False
+        set_error_verbosity(self.pgconn, _DEFAULT)
+        self.pgconn.nonblocking = 1
+        self._descriptor = self.pgconn.socket
+        self.connected = True
+        return True
+
+    def flush(self, sent: bool = True) -> None:
+        """Sends what is waiting to be sent; ``sent``: something was added. Raises ConnectionLost."""
+        if not sent and not self._unsent:
+            return
+        try:
+            self._unsent = self.pgconn.flush() == 1
+        except OperationalError:
+            raise self.loss() from None
+
+    def receive(self) -> None:
+        """Reads what has arrived. Raises ConnectionLost."""
+        try:
+            self.pgconn.consume_input()
+        except OperationalError:
+            raise self.loss() from None
+
+    def take_notifications(self) -> bool:
+        """Takes the notifications that have arrived: whether there was one. (A step may LISTEN; nobody needs them.)"""
+        arrived = False
+        while self.pgconn.notifies() is not None:
+            arrived = True
+        return arrived
+
+    def loss(self) -> ConnectionLost:
+        """What the connection says of its end."""
+        text = decode(self.pgconn.error_message)
+        # libpq writes "FATAL:  53300: text" while it is verbose; the first word may be in any language.
+        found = re.search(r":  ([0-9A-Z]{5}): ", text)
+        sqlstate = found.group(1) if found else ""
+        text = re.sub(r":  [0-9A-Z]{5}: ", ":  ", text)
+        text = re.sub(r"\nLOCATION: .*", "", text)
+        return ConnectionLost(text.strip(), sqlstate)
+
+    def close(self) -> None:
+        """Ends the connection; the server learns of it at once."""
+        self.pgconn.notice_handler = None
+        self.pgconn.finish()
+
+
+def set_error_verbosity(pgconn: pq.abc.PGconn, verbosity: int) -> None:
+    """PQsetErrorVerbosity, which psycopg lacks: a refusal to connect shows its SQLSTATE only when verbose."""
+    _libpq().PQsetErrorVerbosity(ctypes.c_void_p(cast(Any, pgconn).pgconn_ptr), ctypes.c_int(verbosity))
+
+
+@lru_cache(maxsize=1)
+def _libpq() -> ctypes.CDLL:
+    return ctypes.CDLL(cast(Any, _pq_ctypes).libname)
+
+
+class State(Enum):
+    """What a step session does."""
+
+    CONNECTING = "connecting"
+    IDLE = "idle"
+    RUNNING = "running"
+    ROLLING_BACK = "rolling back"
+    CLEANING = "cleaning"
+    CLOSED = "closed"
+
+
+class Event(Enum):
+    """What a call of advance has brought about."""
+
+    READY = "ready"
+    FINISHED = "finished"
+    LOST = "lost"
+
+
+@dataclass(slots=True)
+class _Results:
+    """What the results of a step's statements have said so far."""
+
+    output: HeadTail
+    rows: int = 0
+    failed: bool = False
+    executed: bool = False
+
+
+class StepSession:
+    """A session for steps: clean at every begin. After FINISHED, ``outcome`` is set; after LOST, ``loss`` is.
+
+    ``taken``: promised to a run. ``unread``: results are waiting inside libpq, whatever the socket says.
+    """
+
+    def __init__(self, target: Target, output_limit: int, now_seconds: float) -> None:
+        self.target = target
+        self.state = State.CONNECTING
+        self.outcome: Outcome | None = None
+        self.loss: ConnectionLost | None = None
+        self.idle_since_seconds = now_seconds
+        self.unread = False
+        self.taken = False
+        self._output_limit = output_limit
+        self._results = _Results(HeadTail(output_limit))
+        self._link = Link(target.conninfo, now_seconds + target.connect_timeout_seconds)
+
+    @property
+    def descriptor(self) -> int:
+        """The socket to wait for."""
+        return self._link.descriptor
+
+    @property
+    def wait_events(self) -> int:
+        """What to wait for, as select.POLLIN and select.POLLOUT."""
+        return self._link.wait_events
+
+    @property
+    def is_executing(self) -> bool:
+        """Whether the text of a step has been sent and has not ended."""
+        return self.state in (State.RUNNING, State.ROLLING_BACK)
+
+    @property
+    def was_connected(self) -> bool:
+        """Whether the connection had been made."""
+        return self._link.connected
+
+    @property
+    def backend_pid(self) -> int:
+        """Process id of the session's backend, on its server."""
+        return self._link.pgconn.backend_pid
+
+    def begin(self, code: bytes) -> None:
+        """Sends the text of a step, as one simple query; the session must be idle. An end of the connection shows
+        in the next advance.
+        """
+        self._results = _Results(HeadTail(self._output_limit))
+        self.outcome = None
+        self._link.pgconn.notice_handler = self._keep_notice
+        try:
+            self._send(code, State.RUNNING)
+            self._link.pgconn.set_single_row_mode()
+        except (ConnectionLost, OperationalError):
+            # The server closed the idle session: nothing was executed.
+            self.state = State.IDLE
+
+    def advance(self, now_seconds: float) -> Event | None:
+        """Goes on with what the session does, without waiting."""
+        try:
+            return self._advance(now_seconds)
+        except ConnectionLost as loss:
+            return self._lose(loss)
+
+    def expire(self, now_seconds: float) -> Event | None:
+        """Gives up connecting when its time is over."""
+        if self.state is not State.CONNECTING or now_seconds < self._link.deadline_seconds:
+            return None
+        timeout = self.target.connect_timeout_seconds
+        return self._lose(ConnectionLost(f"connection timed out after {timeout:g} s"))
+
+    def close(self) -> None:
+        """Ends the session, whatever it does."""
+        if self.state is not State.CLOSED:
+            self.state = State.CLOSED
+            self._link.close()
+
+    def _advance(self, now_seconds: float) -> Event | None:
+        if self.state is State.CONNECTING:
+            if not self._link.connect():
+                return None
+            return self._become_idle(now_seconds)
+        self._link.flush(sent=False)
+        self._link.receive()
+        if not self._read_results():
+            return None
+        return self._complete(now_seconds)
+
+    def _send(self, text: bytes, state: State) -> None:
+        self.state = state
+        self._link.pgconn.send_query(text)
+        self._link.flush()
+
+    def _become_idle(self, now_seconds: float) -> Event:
+        self.state = State.IDLE
+        self.idle_since_seconds = now_seconds
+        return Event.READY
+
+    def _read_results(self) -> bool:
+        """Reads results as far as they are there: true when the query is complete."""
+        pgconn = self._link.pgconn
+        self.unread = False
+        for _ in range(MOST_ROWS_AT_A_TIME):
+            if pgconn.is_busy():
+                return False
+            result = pgconn.get_result()
+            if result is None:
+                return True
+            if result.status == pq.ExecStatus.COPY_OUT:
+                if not self._drop_copied_data():
+                    return False
+            elif result.status != pq.ExecStatus.SINGLE_TUPLE:
+                self._take_result(result)
+        self.unread = True
+        return False
+
+    def _take_result(self, result: pq.abc.PGresult) -> None:
+        status = result.status
+        results = self._results
+        if status in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
+            results.rows = result.command_tuples or 0
+            results.executed = True
+        elif status == pq.ExecStatus.FATAL_ERROR:
+            results.failed = True
+            results.output.append(result.error_message.strip() + b"\n")
+        elif status == pq.ExecStatus.COPY_IN:
+            self._link.pgconn.put_copy_end(COPY_REFUSAL)
+            self._link.flush()
+        elif status != pq.ExecStatus.EMPTY_QUERY:
+            raise ConnectionLost(f"unexpected result status {pq.ExecStatus(status).name}")
+
+    def _drop_copied_data(self) -> bool:
+        """Reads the data of COPY TO STDOUT away as far as it is there: true when a result follows."""
+        for _ in range(MOST_ROWS_AT_A_TIME):
+            try:
+                size, _data = self._link.pgconn.get_copy_data(1)
+            except OperationalError:
+                return True
+            if size <= 0:
+                return size < 0
+        return True
+
+    def _keep_notice(self, result: pq.abc.PGresult) -> None:
+        if self.state is State.RUNNING:
+            self._results.output.append(result.error_message.strip() + b"\n")
+
+    def _complete(self, now_seconds: float) -> Event | None:
+        """A query is complete: the step's, its rollback's or the cleaning's."""
+        if self._link.pgconn.status == pq.ConnStatus.BAD:
+            return self._lose(self._link.loss())
+        if self.state is State.CLEANING:
+            if self._results.failed:
+                return self._lose(ConnectionLost("could not clean the session"))
+            return self._become_idle(now_seconds)
+        if self._link.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+            if self.state is State.ROLLING_BACK:
+                return self._lose(ConnectionLost("could not end the transaction that the step left open"))
+            if not self._results.failed:
+                self._results.failed = True
+                self._results.output.append(OPEN_TRANSACTION.encode())
+            self._send(b"rollback", State.ROLLING_BACK)
+            return None
+        self.outcome = self._judge()
+        self._clean()
+        return Event.FINISHED
+
+    def _judge(self) -> Outcome:
+        results = self._results
+        if not results.executed and not results.failed:
+            results.failed = True
+            results.output.append(EMPTY_CODE.encode())
+        text = results.output.text().strip()
+        if results.failed:
+            return Outcome(FAILED, -1, text)
+        return Outcome(SUCCEEDED, min(results.rows, MOST_INT4), text)
+
+    def _clean(self) -> None:
+        if not self.target.pooled:
+            self.close()
+            return
+        self._link.take_notifications()
+        self._results = _Results(HeadTail(self._output_limit))
+        self._send(b"discard all", State.CLEANING)
+
+    def _lose(self, loss: ConnectionLost) -> Event:
+        output = self._results.output
+        if self.is_executing:
+            output.append(str(loss).encode())
+            self.outcome = Outcome(FAILED, -1, output.text().strip())
+        self.loss = loss
+        self.close()
+        return Event.LOST

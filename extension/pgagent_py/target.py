@@ -1,0 +1,125 @@
+"""Where a step runs: connection settings as key and value, composed and never joined as text.
+
+A database of this server is reached through the server's own socket; a connection string of a step is used alone,
+with libpq's defaults, as pgAgent does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from psycopg import OperationalError, pq
+
+
+class InvalidTarget(ValueError):
+    """A connection string that libpq cannot read; the message shows none of its values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to connect. ``pooled``: sessions may be used again, for the same conninfo only."""
+
+    conninfo: bytes
+    connect_timeout_seconds: float
+    pooled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Loopback:
+    """How this engine reaches its own server."""
+
+    host: str
+    port: str
+    dbname: str
+    user: str
+    overrides: str
+    connect_timeout_seconds: float
+    session_idle_timeout_seconds: float
+    step_application_name: str
+
+    def control_conninfo(self) -> bytes:
+        """For the session that keeps the books: no setting of a role or a database disturbs it."""
+        options = {
+            "statement_timeout": "0",
+            "lock_timeout": "2000",
+            "idle_in_transaction_session_timeout": "60000",
+            "idle_session_timeout": self._idle_milliseconds(),
+            "default_transaction_isolation": "read\\ committed",
+            "default_transaction_read_only": "off",
+            "default_transaction_deferrable": "off",
+            "search_path": "pg_catalog,pg_temp",
+            "datestyle": "ISO,YMD",
+            "intervalstyle": "postgres",
+            "timezone": "UTC",
+            "client_min_messages": "error",
+            "jit": "off",
+            # The tables change too fast for their statistics: the indexes are always right.
+            "enable_seqscan": "off",
+            "enable_bitmapscan": "off",
+            "plan_cache_mode": "force_generic_plan",
+        }
+        return compose(self._settings(self.dbname, "pgagent_py engine", options))
+
+    @lru_cache(maxsize=256)  # noqa: B019  # values are few and small, and asked for at every step
+    def step_target(self, dbname: str) -> Target:
+        """For a step in a database of this server."""
+        options = {
+            "pgagent.step": "on",
+            # The statement ends when its engine does.
+            "client_connection_check_interval": "500",
+            "idle_session_timeout": self._idle_milliseconds(),
+        }
+        conninfo = compose(self._settings(dbname, self.step_application_name, options))
+        return Target(conninfo, self.connect_timeout_seconds, pooled=True)
+
+    def _idle_milliseconds(self) -> str:
+        return str(int(self.session_idle_timeout_seconds * 1000))
+
+    def _settings(self, dbname: str, application_name: str, options: Mapping[str, str]) -> dict[str, str]:
+        settings = {"host": self.host, "port": self.port, "user": self.user}
+        settings.update(parse(self.overrides))
+        settings["dbname"] = dbname
+        settings["application_name"] = application_name
+        settings["client_encoding"] = "UTF8"
+        own = " ".join(f"-c {name}={value}" for name, value in options.items())
+        settings["options"] = f"{settings.get('options', '')} {own}".strip()
+        return settings
+
+
+def remote_target(connstr: str, connect_timeout_seconds: float) -> Target:
+    """For a step with a connection string of its own. Raises InvalidTarget."""
+    settings = parse(connstr)
+    timeout = settings.pop("connect_timeout", "")
+    if re.fullmatch(r"\s*[0-9]+\s*", timeout) and int(timeout) > 0:
+        connect_timeout_seconds = float(timeout)
+    settings.setdefault("fallback_application_name", "pgagent_py step")
+    settings["client_encoding"] = "UTF8"
+    return Target(compose(settings), connect_timeout_seconds, pooled=False)
+
+
+def parse(conninfo: str) -> dict[str, str]:
+    """The settings named in a connection string or URI. Raises InvalidTarget."""
+    try:
+        options = pq.Conninfo.parse(conninfo.encode())
+    except OperationalError as error:
+        raise InvalidTarget(redact(str(error))) from None
+    return {option.keyword.decode(): option.val.decode() for option in options if option.val is not None}
+
+
+def compose(settings: Mapping[str, str]) -> bytes:
+    """A connection string of these settings, each value quoted."""
+    return " ".join(f"{name}={quote(value)}" for name, value in settings.items()).encode()
+
+
+def quote(value: str) -> str:
+    """A value in quotes, as libpq reads it."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def redact(message: str) -> str:
+    """libpq's complaint about a connection string, without the piece of it that it shows: it may be a password."""
+    return re.sub(r'"[^"]*"', '"..."', message)

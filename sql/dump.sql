@@ -1,0 +1,17 @@
+-- What pg_dump keeps. Not: pga_jobagent and _batch_step, which are about sessions of this server.
+select pg_catalog.pg_extension_config_dump('pgagent.pga_jobclass',
+    $$where jclid > 5 or jclname <> (array['Routine Maintenance', 'Data Import', 'Data Export', 'Data Summarisation', 'Miscellaneous'])[jclid]$$);
+select pg_catalog.pg_extension_config_dump('pgagent.settings', '');
+select pg_catalog.pg_extension_config_dump('pgagent.pga_job', '');
+select pg_catalog.pg_extension_config_dump('pgagent.pga_jobstep', '');
+select pg_catalog.pg_extension_config_dump('pgagent.pga_schedule', '');
+select pg_catalog.pg_extension_config_dump('pgagent.pga_exception', '');
+select pg_catalog.pg_extension_config_dump('pgagent.pga_joblog', '');
+select pg_catalog.pg_extension_config_dump('pgagent.pga_jobsteplog', '');
+select pg_catalog.pg_extension_config_dump('pgagent.pga_jobclass_jclid_seq', '');
+select pg_catalog.pg_extension_config_dump('pgagent.pga_job_jobid_seq', '');
+select pg_catalog.pg_extension_config_dump('pgagent.pga_jobstep_jstid_seq', '');
+select pg_catalog.pg_extension_config_dump('pgagent.pga_schedule_jscid_seq', '');
+select pg_catalog.pg_extension_config_dump('pgagent.pga_exception_jexid_seq', '');
+select pg_catalog.pg_extension_config_dump('pgagent.pga_joblog_jlgid_seq', '');
+select pg_catalog.pg_extension_config_dump('pgagent.pga_jobsteplog_jslid_seq', '');

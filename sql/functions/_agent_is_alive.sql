@@ -1,0 +1,15 @@
+-- pgAgent's own daemon registers with a pid only; its backend started before it registered.
+create function pgagent._agent_is_alive(agent pgagent.pga_jobagent) returns bool
+language sql volatile security definer  -- backend_start of other roles' sessions is hidden from an unprivileged engine
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select
+          from pg_stat_get_activity((agent).jagpid) s
+         where case when (agent).jagbackendstart is null
+                    then s.backend_start <= (agent).jaglogintime
+                    else s.backend_start = (agent).jagbackendstart
+               end)
+$$;
+comment on function pgagent._agent_is_alive(pgagent.pga_jobagent) is
+    'Whether the session that registered this agent still exists: same pid and same backend start.';

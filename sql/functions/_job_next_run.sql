@@ -1,0 +1,5 @@
+create function pgagent._job_next_run(jobid int4) returns timestamptz
+language sql stable security invoker
+set search_path = pg_catalog, pg_temp
+as $$ select to_timestamp((pgagent._next_run_epochs(array[$1], date_part('epoch', date_trunc('second', now()))))[1]) $$;
+comment on function pgagent._job_next_run(int4) is 'The next run of a job after now, over its enabled schedules.';

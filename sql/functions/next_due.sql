@@ -1,0 +1,18 @@
+create function pgagent.next_due(station text default null) returns timestamptz
+language sql volatile security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+    select case
+               when exists (select from pgagent._batch_step b where b.outcome is not null) then clock_timestamp()
+               else (select j.jobnextrun
+                       from pgagent.pga_job j
+                      where j.jobenabled
+                        and j.jobagentid is null
+                        and j.jobnextrun < 'infinity'
+                        and j.jobhostagent in ('', coalesce(station, ''))
+                      order by j.jobnextrun
+                      limit 1)
+           end
+$$;
+comment on function pgagent.next_due(text) is
+    'When run_due must be called again at the latest, for the jobs of any host and those of this station; null: nothing is scheduled.';

@@ -1,0 +1,70 @@
+create function pgagent.take_batch_steps(station text, most int4)
+returns table (
+    jslid int4, jlgid int4, jobid int4, jobname text, jstid int4, jstname text, code text, output_limit int4
+)
+language plpgsql volatile security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    me constant int4 := pg_backend_pid();
+begin
+    if pg_is_in_recovery() then
+        return;
+    end if;
+    insert into pgagent.pga_jobagent as a (jagpid, jaglogintime, jagstation, jagbackendstart, jagtakesbatch)
+    select me, clock_timestamp(), coalesce(take_batch_steps.station, ''), s.backend_start, true
+      from pg_stat_get_activity(me) s
+    on conflict (jagpid) do update
+       set jagtakesbatch = true, jagstation = excluded.jagstation
+     where a.jagbackendstart = excluded.jagbackendstart;
+    if not found then
+        -- A dead agent had this pid: its row stands until an engine has cleaned up after it.
+        return;
+    end if;
+    return query
+    with waiting as (
+        select b.jslid, b.jobid
+          from pgagent._batch_step b
+         where not b.taken
+           and b.jobhostagent in ('', take_batch_steps.station)
+           and coalesce((select l.jlgstatus = 'r' from pgagent.pga_joblog l where l.jlgid = b.jlgid), true)
+         order by b.jslid
+         limit most
+           for update skip locked
+    ), held as (
+        -- A job row that a client has locked: its step is taken later.
+        select j.jobid
+          from pgagent.pga_job j
+         where j.jobid in (select w.jobid from waiting w)
+           for no key update skip locked
+    ), taken as (
+        update pgagent._batch_step b
+           set taken = true, agentid = me
+          from waiting w
+         where b.jslid = w.jslid
+           and (b.jobid in (select h.jobid from held h)
+                or not exists (select from pgagent.pga_job j where j.jobid = b.jobid))
+        returning b.*
+    ), adopted as (
+        update pgagent.pga_job j
+           set jobagentid = me
+          from taken t
+         where j.jobid = t.jobid
+           and j.jobagentid is not null
+    ), begun as (
+        update pgagent.pga_jobsteplog l
+           set jslstart = clock_timestamp()
+          from taken t
+         where l.jslid = t.jslid
+    )
+    select t.jslid, t.jlgid, t.jobid, t.jobname, (t.steps -> 0 ->> 'jstid')::int4, t.steps -> 0 ->> 'name',
+           t.steps -> 0 ->> 'code', s.output_limit
+      from taken t
+     cross join pgagent.settings s
+     order by t.jslid;
+end
+$$;
+comment on function pgagent.take_batch_steps(text, int4) is
+    'Hands waiting batch steps to the calling session, which answers for them: if it ends before finish_batch_step, they are aborted. '
+    'station: the ticker''s host; most: how many at the most.';

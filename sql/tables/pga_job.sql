@@ -1,0 +1,36 @@
+create table pgagent.pga_job (
+    jobid serial not null constraint pga_job_pkey primary key,
+    jobjclid int4 not null
+        constraint pga_job_jobjclid_fkey references pgagent.pga_jobclass (jclid) on delete restrict on update restrict,
+    jobname text not null,
+    jobdesc text not null default '',
+    jobhostagent text not null default '',
+    jobenabled bool not null default true,
+    jobcreated timestamptz not null default current_timestamp,
+    jobchanged timestamptz not null default current_timestamp,
+    jobagentid int4
+        constraint pga_job_jobagentid_fkey references pgagent.pga_jobagent (jagpid) on delete set null on update restrict,
+    jobnextrun timestamptz,
+    joblastrun timestamptz,
+    jobrequested timestamptz
+);
+-- The due query: which free, enabled job is due first. Claims and releases move rows in and out of it.
+create index pga_job_due on pgagent.pga_job (jobnextrun, jobid) where jobenabled and jobagentid is null;
+-- Whose runs are these, asked when an agent is gone; also what the foreign key's SET NULL looks up.
+create index pga_job_jobagentid on pgagent.pga_job (jobagentid) where jobagentid is not null;
+
+comment on table pgagent.pga_job is 'Jobs.';
+comment on column pgagent.pga_job.jobid is 'Id of the job.';
+comment on column pgagent.pga_job.jobjclid is 'Class of the job.';
+comment on column pgagent.pga_job.jobname is 'Name of the job.';
+comment on column pgagent.pga_job.jobdesc is 'Description of the job.';
+comment on column pgagent.pga_job.jobhostagent is 'Host (station) on which alone the job may run; empty: any.';
+comment on column pgagent.pga_job.jobenabled is 'Whether the job runs; a disabled job has no next run.';
+comment on column pgagent.pga_job.jobcreated is 'When the job was created.';
+comment on column pgagent.pga_job.jobchanged is 'When the job was changed, if a client says so.';
+comment on column pgagent.pga_job.jobagentid is 'Pid of the agent that runs the job now; null: the job is free.';
+comment on column pgagent.pga_job.jobnextrun is
+    'When the job is due. Set to null: computed from the schedules. Set to now(): run now. While the job runs: the time this run was due.';
+comment on column pgagent.pga_job.joblastrun is 'When the last run started.';
+comment on column pgagent.pga_job.jobrequested is
+    'Due time that was asked for while the job was running; becomes the next run when the run ends.';

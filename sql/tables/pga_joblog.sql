@@ -1,0 +1,21 @@
+create table pgagent.pga_joblog (
+    jlgid serial not null constraint pga_joblog_pkey primary key,
+    jlgjobid int4 not null
+        constraint pga_joblog_jlgjobid_fkey references pgagent.pga_job (jobid) on delete cascade on update restrict,
+    jlgstatus character(1) not null default 'r'
+        constraint pga_joblog_jlgstatus_check check (jlgstatus in ('r', 's', 'f', 'i', 'd')),
+    jlgstart timestamptz not null default current_timestamp,
+    jlgduration interval
+);
+-- The history of one job, newest first, as clients ask for it. pgAgent has the first column only.
+create index pga_joblog_jobid on pgagent.pga_joblog (jlgjobid, jlgid);
+-- What runs now, whatever the size of the history.
+create index pga_joblog_running on pgagent.pga_joblog (jlgjobid, jlgid) where jlgstatus = 'r';
+
+comment on table pgagent.pga_joblog is 'Runs of jobs.';
+comment on column pgagent.pga_joblog.jlgid is 'Id of the run; grows with time.';
+comment on column pgagent.pga_joblog.jlgjobid is 'The job.';
+comment on column pgagent.pga_joblog.jlgstatus is
+    'r: running, s: succeeded, f: failed, i: internal failure, d: aborted (its agent is gone, or it was cancelled).';
+comment on column pgagent.pga_joblog.jlgstart is 'When the run started.';
+comment on column pgagent.pga_joblog.jlgduration is 'How long the run took; null while it runs.';

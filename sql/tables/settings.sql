@@ -1,0 +1,31 @@
+create table pgagent.settings (
+    singleton bool not null default true
+        constraint settings_pkey primary key
+        constraint settings_singleton_check check (singleton),
+    timezone text not null default current_setting('TimeZone'),
+    parallel_runs int4 not null default 16
+        constraint settings_parallel_runs_check check (parallel_runs between 1 and 1000),
+    conninfo text not null default '',
+    connect_timeout interval not null default '10 s'
+        constraint settings_connect_timeout_check check (connect_timeout between '1 s' and '1 h'),
+    session_idle_timeout interval not null default '30 s'
+        constraint settings_session_idle_timeout_check check (session_idle_timeout between '1 s' and '1 h'),
+    output_limit int4 not null default 1048576
+        constraint settings_output_limit_check check (output_limit between 1024 and 104857600)
+);
+
+comment on table pgagent.settings is 'Settings of pgagent_py: one row, changed by UPDATE; kept by pg_dump.';
+comment on column pgagent.settings.singleton is 'Always true: there is one row.';
+comment on column pgagent.settings.timezone is
+    'Time zone in which schedules and exceptions are read; first the TimeZone of the session that created the extension.';
+comment on column pgagent.settings.parallel_runs is 'How many jobs one engine runs at once (1 to 1000); each needs a connection.';
+comment on column pgagent.settings.conninfo is
+    'libpq settings for the connections back to this server, over the defaults: its first unix socket directory, '
+    'its port, the role that calls run_due.';
+comment on column pgagent.settings.connect_timeout is 'How long a connection for a step may take to be made (1 s to 1 h).';
+comment on column pgagent.settings.session_idle_timeout is
+    'How long an unused step session is kept (1 s to 1 h); an open one blocks DROP DATABASE.';
+comment on column pgagent.settings.output_limit is
+    'Bytes of output kept of one step (1 KiB to 100 MiB); of more, the beginning and the end are kept.';
+
+insert into pgagent.settings default values;

@@ -1,0 +1,65 @@
+-- The rules of a job's row, whoever writes it. Plain PL/pgSQL, so that the row keeps the xmin of the client's own
+-- transaction: clients look up the job they have just made by it. PL/Python would write in a subtransaction.
+create function pgagent.pga_job_trigger() returns trigger
+language plpgsql volatile security definer  -- computes with functions that a job's owner may not call
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if tg_op = 'INSERT' then
+        -- A new row, one out of a dump too, is nobody's.
+        new.jobagentid := null;
+        new.jobrequested := null;
+        if new.jobenabled and new.jobnextrun is not null then
+            perform pg_notify('pgagent_due', '');
+        end if;
+        return new;
+    end if;
+
+    if old.jobagentid is null and new.jobagentid is not null then
+        -- A claim. A daemon that read its list a while ago may claim a job that is no longer due.
+        if not new.jobenabled or old.jobnextrun is null or old.jobnextrun > now() then
+            return null;
+        end if;
+        return new;
+    end if;
+
+    if not new.jobenabled then
+        new.jobnextrun := null;
+        new.jobrequested := null;
+    elsif new.jobagentid is not null then
+        -- While it runs: a time asked for now takes effect when the run has ended.
+        if new.jobnextrun is null then
+            new.jobnextrun := pgagent._job_next_run(new.jobid);
+        elsif new.jobnextrun is distinct from old.jobnextrun then
+            new.jobrequested := new.jobnextrun;
+        end if;
+    elsif old.jobagentid is not null then
+        -- The run has ended, or its agent's row was deleted. The time this run was due is used up.
+        if new.jobrequested is not null then
+            new.jobnextrun := new.jobrequested;
+            new.jobrequested := null;
+            perform pg_notify('pgagent_due', '');
+        elsif new.jobnextrun = 'infinity' then
+            -- The engine has computed it: there is none.
+            new.jobnextrun := null;
+        elsif new.jobnextrun is null or new.jobnextrun = old.jobnextrun then
+            new.jobnextrun := pgagent._job_next_run(new.jobid);
+        end if;
+    else
+        if new.jobnextrun is null then
+            new.jobnextrun := pgagent._job_next_run(new.jobid);
+        end if;
+        if new.jobnextrun is distinct from old.jobnextrun or not old.jobenabled then
+            perform pg_notify('pgagent_due', '');
+        end if;
+    end if;
+    return new;
+end
+$$;
+comment on function pgagent.pga_job_trigger() is
+    'Keeps a job''s row by the rules: computes the next run, refuses the claim of a job that is not due.';
+
+create trigger pga_job_trigger
+    before insert or update on pgagent.pga_job
+    for each row execute function pgagent.pga_job_trigger();
+comment on trigger pga_job_trigger on pgagent.pga_job is 'Keeps the next run and the claim by the rules.';

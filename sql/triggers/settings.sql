@@ -1,0 +1,44 @@
+create function pgagent.settings_trigger() returns trigger
+language plpgsql volatile security definer  -- see pgagent._recompute
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if tg_op = 'DELETE' then
+        raise exception using
+            errcode = 'restrict_violation',
+            message = 'the row of table "settings" cannot be deleted',
+            hint = 'Set a column to its default instead: UPDATE pgagent.settings SET parallel_runs = DEFAULT.';
+    elsif tg_when = 'BEFORE' then
+        if not exists (select from pg_timezone_names where lower(name) = lower(new.timezone)) then
+            raise exception using
+                errcode = 'invalid_parameter_value',
+                message = format('time zone "%s" not recognized', new.timezone),
+                hint = 'pg_timezone_names lists the names.';
+        end if;
+        if tg_op = 'INSERT' then
+            -- A restored dump brings its own row; the one that CREATE EXTENSION made gives way.
+            update pgagent.settings
+               set timezone = new.timezone, parallel_runs = new.parallel_runs, conninfo = new.conninfo,
+                   connect_timeout = new.connect_timeout, session_idle_timeout = new.session_idle_timeout,
+                   output_limit = new.output_limit;
+            return case when found then null else new end;
+        end if;
+        return new;
+    end if;
+    if new.timezone is distinct from old.timezone then
+        perform pgagent._recompute(array(select jobid from pgagent.pga_job where jobenabled));
+    end if;
+    return null;
+end
+$$;
+comment on function pgagent.settings_trigger() is
+    'Keeps one row in settings, refuses unknown time zones, recomputes all jobs when the time zone changes.';
+
+create trigger settings_check
+    before insert or update or delete on pgagent.settings
+    for each row execute function pgagent.settings_trigger();
+comment on trigger settings_check on pgagent.settings is 'One row; known time zones only.';
+create trigger settings_recompute
+    after update on pgagent.settings
+    for each row execute function pgagent.settings_trigger();
+comment on trigger settings_recompute on pgagent.settings is 'Computes all next runs when the time zone changes.';

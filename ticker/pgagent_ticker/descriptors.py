@@ -1,0 +1,35 @@
+"""What a forked child that never executes another program must give up first."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+
+
+def close_all_except(*kept: int) -> None:
+    """Close every file descriptor but these and the standard ones (of the process that calls)."""
+    for descriptor in _open_descriptors():
+        if descriptor > 2 and descriptor not in kept:
+            with contextlib.suppress(OSError):  # the one that listed the directory
+                os.close(descriptor)
+
+
+def _open_descriptors() -> list[int]:
+    try:
+        with os.scandir("/proc/self/fd") as entries:
+            return [int(entry.name) for entry in entries]
+    except OSError:
+        return list(range(4096))  # no /proc here
+
+
+def detach_from_parent(*kept: int) -> None:
+    """Take the parent's sockets and signal handlers away from this process.
+
+    An inherited connection would outlive the ticker; an inherited wake-up descriptor would tell it of signals
+    that are not its own.
+    """
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    close_all_except(*kept)

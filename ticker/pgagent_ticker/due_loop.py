@@ -1,0 +1,118 @@
+"""The engine's session: calls run_due when something is due, and sleeps exactly until then."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pgagent_ticker.connection import Connection, ConnectionLost, QueryFailed, Row
+from pgagent_ticker.session_loop import SessionLoop, Terms
+from pgagent_ticker.wakeup import Answer, Pace
+
+SLICE = "1 s"  # a call holds a snapshot, which some steps wait for: it must end now and then
+CANCEL_DELAY_SECONDS = 0.05
+CANCEL_ANSWER_SECONDS = 3.0
+
+RUN_DUE = """
+select r.status, r.jlgid, r.jobid, r.jobname, pg_catalog.date_part('epoch', r.duration), r.detail
+from pgagent.run_due($1::interval, $2::text) as r"""
+NEXT_DUE = """
+select pg_catalog.date_part('epoch', pgagent.next_due($1::text) - pg_catalog.clock_timestamp())::float8"""
+
+RUNNING = "running"
+UNFINISHED = (RUNNING, "waiting for ticker")
+SUCCEEDED = "succeeded"
+
+
+class DueLoop(SessionLoop):
+    """Keeps the engine going."""
+
+    name = "due"
+    channel = "pgagent_due"
+
+    def __init__(self, terms: Terms) -> None:
+        super().__init__(terms)
+        self._pace = Pace(terms.interval_seconds)
+        self._connection: Connection | None = None  # while a call of run_due is in flight
+        self._running = False
+
+    def stop(self) -> None:
+        """Cancel the call in flight: the engine then cancels its steps and logs them as aborted."""
+        super().stop()
+        if self._connection:
+            self._connection.cancel()
+
+    async def serve(self, connection: Connection) -> None:
+        """Call run_due at the right moments until stopped."""
+        self._running = False
+        prepared = False
+        while not self.stopping:
+            self.wake.clear()
+            try:
+                if not prepared:
+                    await self.prepare(connection)
+                    prepared = True
+                await self._turn(connection)
+            except QueryFailed as failure:
+                if not self.stopping:
+                    await connection.idle(self.wake, self.report_failure(failure))
+        if self._running:
+            await self._cancel_in_flight(connection)
+
+    async def _turn(self, connection: Connection) -> None:
+        answer = await self._ask(connection)
+        self.report_success()
+        pause_seconds = self._pace.pause_seconds(answer)
+        woken = False
+        if pause_seconds > 0 and not self.stopping:
+            woken = await connection.idle(self.wake, pause_seconds)
+        rest_seconds = self._pace.rest_seconds(answer, woken)
+        if rest_seconds > 0 and not self.stopping:
+            await asyncio.sleep(rest_seconds)
+
+    async def _ask(self, connection: Connection) -> Answer:
+        """One call of run_due and, when nothing runs, the time of the next due one."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        rows = await self._call_run_due(connection)
+        took_seconds = clock() - began
+        for row in rows:
+            self._log_run(row)
+        progress = any(row[0] not in UNFINISHED for row in rows)
+        if self._running:
+            return Answer(progress, True, None, took_seconds)
+        asked = clock()
+        due_in = (await connection.fetch(NEXT_DUE, self.station))[0][0]
+        # Counted from the question, not from the answer: the next call needs the same time to arrive.
+        due_in_seconds = None if due_in is None else float(due_in) - (clock() - asked)
+        return Answer(progress, False, due_in_seconds, took_seconds)
+
+    async def _call_run_due(self, connection: Connection) -> list[Row]:
+        connection.forget_notifications()
+        self._connection = connection
+        try:
+            rows = await connection.fetch(RUN_DUE, SLICE, self.station)
+        except (QueryFailed, ConnectionLost):
+            self._running = False
+            raise
+        finally:
+            self._connection = None
+        self._running = any(row[0] == RUNNING for row in rows)
+        return rows
+
+    async def _cancel_in_flight(self, connection: Connection) -> None:
+        """Steps run on between two calls: begin one more and cancel that."""
+        timer = asyncio.get_running_loop().call_later(CANCEL_DELAY_SECONDS, connection.cancel)
+        try:
+            await asyncio.wait_for(connection.fetch(RUN_DUE, SLICE, self.station), CANCEL_ANSWER_SECONDS)
+        except (QueryFailed, asyncio.TimeoutError):
+            pass  # cancelled, as was asked for; or the end of the session ends the steps
+        finally:
+            timer.cancel()
+
+    def _log_run(self, row: Row) -> None:
+        status, jlgid, jobid, jobname, seconds, detail = row
+        if status in UNFINISHED:
+            return
+        emit = self.log.debug if status == SUCCEEDED else self.log.warning
+        duration = None if seconds is None else float(seconds)
+        emit(f"run {status}", run=jlgid, job=jobid, name=jobname, seconds=duration, detail=detail or None)
