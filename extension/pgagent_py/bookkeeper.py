@@ -7,7 +7,7 @@ It decides what to submit and hands the answers to the engine; what they mean fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from . import ledger
@@ -21,6 +21,7 @@ RECONNECT_SECONDS = 0.1
 POLL_SECONDS = 1.0
 SHORTEST_CLAIM_SECONDS = 0.02
 CANNOT_CONNECT_NOW = "57P03"
+FOREIGN_KEY_VIOLATION = "23503"
 NOTHING_CLAIMED: tuple[Value, Value] = (b"-infinity", b"0")
 
 
@@ -46,7 +47,7 @@ class Answers:
 class Bookkeeper:
     """The control session of one engine, and the times at which it has something to do.
 
-    ``claimed_all``: the last claim left nothing that could be claimed. ``loss``: why the session could not be made.
+    ``claimed_all``: the last claim left nothing that could be claimed. ``loss``: why the session could not be made yet.
     """
 
     def __init__(self, outbox: Outbox) -> None:
@@ -98,30 +99,26 @@ class Bookkeeper:
         """Starts to make the session, unless there is one or it is too early to try again."""
         if self._ledger is None and now >= self._reconnect_at:
             self._ledger = Ledger(loopback.control_conninfo(), now + CONNECT_SECONDS)
-            self.registered = False
 
-    def keep(self, agent: Agent, known_runs: Iterable[int], capacity: int, now: float) -> None:
-        """Submits what there is to do now; ``capacity``: how many runs may be claimed."""
+    def keep(self, agent: Agent, known_runs: Callable[[], Iterable[int]], capacity: int, now: float) -> None:
+        """Submits what there is to do now: first who keeps the books and for which runs, then within ``capacity``."""
         if self._ledger is None or not self._ledger.ready:
             return
         if self.registered:
             entries = self._outbox.entries(now) + self._reap_entries(now) + self._claim_entries(agent, capacity, now)
         else:
             entries = self._register_entries(agent, known_runs)
-        if entries:
-            self._ledger.submit(entries)
+        self._submit(entries, now)
 
     def write(self, now: float) -> None:
         """Submits what is to be written, and nothing else."""
-        if self._ledger is not None and self._ledger.ready and self.registered:
-            entries = self._outbox.entries(now)
-            if entries:
-                self._ledger.submit(entries)
+        if self.is_ready and self.registered:
+            self._submit(self._outbox.entries(now), now)
 
-    def cancel_statements(self, pids: list[int]) -> None:
+    def cancel_statements(self, pids: list[int], now: float) -> None:
         """Asks the server to cancel what these backends execute; the session must be ready."""
-        if self._ledger is not None and pids:
-            self._ledger.submit([Entry(ledger.CANCEL, [(b"%d" % pid,) for pid in pids])])
+        if pids:
+            self._submit([Entry(ledger.CANCEL, [(b"%d" % pid,) for pid in pids])], now)
 
     def advance(self, now: float, *, socket_ready: bool) -> Answers | None:
         """Goes on without waiting: the answers of a submission once they are all there."""
@@ -133,9 +130,7 @@ class Bookkeeper:
             if deadline is not None and now >= deadline:
                 raise ConnectionLost(f"connection timed out after {CONNECT_SECONDS:g} s")
         except ConnectionLost as loss:
-            self.loss = loss
-            self._reconnect_at = now + RECONNECT_SECONDS
-            self.close()
+            self._lose(loss, now)
             return None
         answers = None if entries is None else self._read_answers(entries, now)
         if self._ledger.notified:
@@ -144,12 +139,11 @@ class Bookkeeper:
             self._claim_at = self._adopt_at = 0.0
         return answers
 
-    def take_fatal_loss(self) -> ConnectionLost | None:
-        """Why the session cannot be made, if that will not pass by itself."""
-        loss, self.loss = self.loss, None
-        if loss is None or self.registered or loss.sqlstate in (TOO_MANY_CONNECTIONS, CANNOT_CONNECT_NOW):
-            return None
-        return loss
+    @property
+    def is_refused(self) -> bool:
+        """Whether the session cannot be made, for a reason that will not pass by itself."""
+        transient = (TOO_MANY_CONNECTIONS, CANNOT_CONNECT_NOW)
+        return self.loss is not None and self.loss.sqlstate not in transient
 
     def close(self) -> None:
         """Ends the session."""
@@ -157,8 +151,26 @@ class Bookkeeper:
             self._ledger.close()
             self._ledger = None
 
-    def _register_entries(self, agent: Agent, known_runs: Iterable[int]) -> list[Entry]:
-        known = ledger.array_literal([b"%d" % jlgid for jlgid in known_runs])
+    def _submit(self, entries: list[Entry], now: float) -> None:
+        if self._ledger is None or not entries:
+            return
+        try:
+            self._ledger.submit(entries)
+        except ConnectionLost as loss:
+            self._lose(loss, now)
+
+    def _lose(self, loss: ConnectionLost, now: float) -> None:
+        """Forgets the session; one that had been made is made anew at once."""
+        self.close()
+        if self.registered:
+            self.registered = False
+            self._reconnect_at = now
+        else:
+            self.loss = loss
+            self._reconnect_at = now + RECONNECT_SECONDS
+
+    def _register_entries(self, agent: Agent, known_runs: Callable[[], Iterable[int]]) -> list[Entry]:
+        known = ledger.array_literal([b"%d" % jlgid for jlgid in known_runs()])
         pid = b"%d" % agent.pid
         return [
             Entry(ledger.END_ORPHANS, [()]),
@@ -191,6 +203,7 @@ class Bookkeeper:
         return []
 
     def _read_answers(self, entries: list[Entry], now: float) -> Answers:
+        self._note_unregistered(entries)
         answers = Answers(settled=self._outbox.settle(entries))
         for entry in entries:
             if entry.statement is ledger.CLAIM:
@@ -204,11 +217,20 @@ class Bookkeeper:
                 self._note_answer(entry, now)
         return answers
 
+    def _note_unregistered(self, entries: list[Entry]) -> None:
+        """The agent's row was deleted by somebody: it registers again, and claims then."""
+        for entry in entries:
+            if entry.statement in (ledger.CLAIM, ledger.ADOPT):
+                missing = [failure for failure in entry.failures if failure[1] == FOREIGN_KEY_VIOLATION]
+                if missing:
+                    self.registered = False
+                    entry.failures.clear()
+
     def _note_claim(self, entry: Entry) -> None:
         """Claims again at once while there is more, in the end once more from the beginning."""
         claimed = len({row[0] for row in entry.answers})
         short = claimed < int(entry.rows[0][0] or b"0")
-        self.claimed_all = short and entry.rows[0][3:] == NOTHING_CLAIMED
+        self.claimed_all = self.registered and short and entry.rows[0][3:] == NOTHING_CLAIMED
         self._claimed_last = NOTHING_CLAIMED if short else (entry.answers[-1][13], entry.answers[-1][1])
         if self.claimed_all:
             self._next_due_wanted = True
@@ -219,6 +241,7 @@ class Bookkeeper:
         first = entry.answers[0][0] if entry.answers else None
         if entry.statement is ledger.REGISTER:
             self.registered = first is not None
+            self.loss = None
         elif entry.statement is ledger.NEXT_DUE and first is not None:
             self._claim_at = min(self._claim_at, now + max(SHORTEST_CLAIM_SECONDS, float(first)))
         elif entry.statement is ledger.REAP and first not in (None, b"0"):

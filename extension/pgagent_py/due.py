@@ -9,7 +9,7 @@ from . import errors, ledger
 from .bookkeeper import Agent
 from .engine import Engine, Report
 from .spi import Plpy, execute
-from .target import Loopback
+from .target import InvalidTarget, Loopback, parse
 
 ENGINE = "pgagent_py engine"
 PLANS = "pgagent_py plans"
@@ -87,17 +87,26 @@ def _prepare(plpy: Plpy, plans: dict[str, Any], found: Any, station: str | None)
         station,
         station or identity["application_name"] or "psql",
     )
-    loopback = _loopback(identity)
+    loopback = _loopback(plpy, identity)
     if engine is None:
         engine = Engine(agent, loopback)
     engine.agent, engine.loopback = agent, loopback
     engine.parallel_runs = engine.pool.limit = identity["parallel_runs"]
-    engine.pool.idle_limit_seconds = identity["session_idle_timeout_seconds"]
     engine.pool.output_limit = identity["output_limit"]
     return engine
 
 
-def _loopback(identity: dict[str, Any]) -> Loopback:
+def _loopback(plpy: Plpy, identity: dict[str, Any]) -> Loopback:
+    try:
+        parse(identity["conninfo"])
+    except InvalidTarget as error:
+        errors.fail(
+            plpy,
+            errors.INVALID_PARAMETER_VALUE,
+            'column "conninfo" of table "settings" is not a valid connection string',
+            detail=str(error).strip(),
+            hint="UPDATE pgagent.settings SET conninfo = 'user=postgres', for example, or '' for the defaults.",
+        )
     return Loopback(
         host=identity["socket_directories"].split(",")[0].strip() or "localhost",
         port=identity["port"],
@@ -115,23 +124,25 @@ def _complain(plpy: Plpy, engine: Engine) -> None:
     complaints, engine.complaints = engine.complaints, {}
     for message, sqlstate in complaints.items():
         plpy.warning(f"could not keep the log: {message}", sqlstate=sqlstate)
-    scarce = engine.books.loss
-    loss = engine.books.take_fatal_loss()
-    if loss is not None:
+    loss, refused = engine.books.loss, engine.books.is_refused
+    engine.books.loss = None
+    if loss is None:
+        return
+    detail = str(loss).replace("\n", " ")
+    if refused:
         errors.fail(
             plpy,
             errors.CONNECTION_FAILURE,
             "could not open the engine's own connection to this server",
-            detail=str(loss).replace("\n", " "),
+            detail=detail,
             hint="Say in pgagent.settings.conninfo how the server can connect to itself, and allow it in pg_hba.conf.",
         )
-    if scarce is not None:
-        plpy.warning(
-            "no connection is free for the engine: due jobs wait",
-            sqlstate=errors.TOO_MANY_CONNECTIONS,
-            detail=str(scarce).replace("\n", " "),
-            hint="Raise max_connections, or lower pgagent.settings.parallel_runs.",
-        )
+    plpy.warning(
+        "the engine has no connection of its own yet: due jobs wait",
+        sqlstate=loss.sqlstate or errors.CONNECTION_FAILURE,
+        detail=detail,
+        hint="Raise max_connections, or lower pgagent.settings.parallel_runs.",
+    )
 
 
 def _read_parked(plpy: Plpy, plans: dict[str, Any], engine: Engine) -> list[Report]:

@@ -79,19 +79,21 @@ class Engine:
     def work(self, plpy: Plpy, until: float) -> None:
         """Claims and runs until nothing is left to do here, or until a time of the monotonic clock."""
         interrupt_at = time.monotonic() + INTERRUPT_SECONDS
+        self.pool.trim(time.monotonic())
         while not self._is_done(time.monotonic(), until):
             now = time.monotonic()
             self.books.connect(self.loopback, now)
             if not self._is_gathering(now):
-                self.books.keep(self.agent, self._known_runs(), self._capacity(now, until), now)
+                self.books.keep(self.agent, self._known_runs, self._capacity(now, until), now)
             self._start_steps(now)
             self._advance(self._wait(now, until), time.monotonic())
             if time.monotonic() >= interrupt_at:
                 plpy.execute("select 1")
+                self.pool.trim(time.monotonic())
                 interrupt_at = time.monotonic() + INTERRUPT_SECONDS
-            if self.books.loss is not None and not self._runs:
+            if self.books.is_refused and not self._runs:
                 break
-        self.pool.trim(time.monotonic(), self.parallel_runs if self._runs else IDLE_SESSIONS_KEPT)
+        self.pool.leave(time.monotonic(), self.parallel_runs if self._runs else IDLE_SESSIONS_KEPT)
 
     def abort(self) -> None:
         """Ends everything in flight, within half a second and without a call of plpy, and logs it."""
@@ -129,9 +131,7 @@ class Engine:
 
     def _is_gathering(self, now: float) -> bool:
         """Whether more ends of steps are likely to come within a moment, to be written in the same transaction."""
-        if now >= self._gather_until:
-            return False
-        return any(active.session is not None and active.session.is_executing for active in self._runs.values())
+        return now < self._gather_until and bool(self._executing_sessions())
 
     def _known_runs(self) -> set[int]:
         return set(self._runs) | self._outbox.open_runs()
@@ -194,7 +194,8 @@ class Engine:
 
     def _target(self, step: Step) -> Target:
         if step.connstr:
-            return remote_target(step.connstr, self.loopback.connect_timeout_seconds)
+            loopback = self.loopback
+            return remote_target(step.connstr, loopback.connect_timeout_seconds, loopback.step_application_name)
         return self.loopback.step_target(step.dbname)
 
     def _take_event(self, session: StepSession, event: Event, now: float, *, aborting: bool) -> None:
@@ -232,16 +233,18 @@ class Engine:
         """Has the server cancel what the steps execute, and waits a little for their true ends."""
         asked = False
         while time.monotonic() < until:
+            executing = self._executing_sessions()
             if not asked and self.books.is_ready:
-                self.books.cancel_statements([
-                    active.session.backend_pid
-                    for active in self._runs.values()
-                    if active.session is not None and active.session.is_executing and active.session.target.pooled
-                ])  # fmt: skip
+                pids = [session.backend_pid for session in executing if session.target.is_own_server]
+                self.books.cancel_statements(pids, time.monotonic())
                 asked = True
-            if asked and not any(active.session and active.session.is_executing for active in self._runs.values()):
+            if asked and not executing:
                 break
             self._advance(self._wait(time.monotonic(), until), time.monotonic(), aborting=True)
+
+    def _executing_sessions(self) -> list[StepSession]:
+        sessions = [active.session for active in self._runs.values() if active.session is not None]
+        return [session for session in sessions if session.is_executing]
 
     # Runs
 

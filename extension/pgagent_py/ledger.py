@@ -574,7 +574,7 @@ class Ledger:
         return None if self._link.connected else self._link.deadline_seconds
 
     def submit(self, entries: Sequence[Entry]) -> None:
-        """Sends the entries, in this order, to be committed together."""
+        """Sends the entries, in this order, to be committed together. Raises ConnectionLost."""
         self._entries = list(entries)
         self._carefully = False
         self._send([_Call(entry, entry.rows) for entry in self._entries])
@@ -615,17 +615,21 @@ class Ledger:
         self._link.flush()
 
     def _send(self, calls: list[_Call]) -> None:
-        pgconn = self._link.pgconn
         self._calls, self._position, self._failed, self._syncs = calls, 0, False, 0
-        for call in calls:
-            pgconn.send_query_prepared(call.entry.statement.name, _parameters(call))
-            if self._carefully:
-                pgconn.pipeline_sync()
-                self._syncs += 1
-        if not self._carefully:
-            pgconn.pipeline_sync()
-            self._syncs = 1
+        try:
+            for call in calls:
+                self._link.pgconn.send_query_prepared(call.entry.statement.name, _parameters(call))
+                if self._carefully:
+                    self._sync()
+            if not self._carefully:
+                self._sync()
+        except OperationalError:
+            raise self._link.loss() from None
         self._link.flush()
+
+    def _sync(self) -> None:
+        self._link.pgconn.pipeline_sync()
+        self._syncs += 1
 
     def _read(self) -> bool:
         """Reads results as far as they are there: true when the last sync point is reached."""

@@ -9,6 +9,7 @@ from .target import Target
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
+SHORTEST_KEPT_SECONDS = 0.8
 
 
 class Pool:
@@ -16,7 +17,6 @@ class Pool:
 
     def __init__(self) -> None:
         self.limit = 1
-        self.idle_limit_seconds = 30.0
         self.output_limit = 1048576
         self._sessions: list[StepSession] = []
         self._pause_seconds = 0.0
@@ -58,12 +58,19 @@ class Pool:
         """A connection was made: the next refusal starts with a short pause again."""
         self._pause_seconds = 0.0
 
-    def trim(self, now_seconds: float, kept: int) -> None:
-        """Closes sessions idle for too long, and all idle ones but ``kept``: others want connections too."""
+    def trim(self, now_seconds: float, most: int | None = None) -> None:
+        """Closes sessions that have been idle for too long, and all idle ones but ``most``: others need connections."""
         idle = sorted(self._idle(), key=lambda session: session.idle_since_seconds, reverse=True)
         for position, session in enumerate(idle):
-            # Well before the server closes it, so that none is closed while a step is on its way to it.
-            if position >= kept or now_seconds - session.idle_since_seconds > self.idle_limit_seconds * 0.8:
+            surplus = most is not None and position >= most
+            if surplus or now_seconds - session.idle_since_seconds > session.target.kept_seconds:
+                self.discard(session)
+
+    def leave(self, now_seconds: float, most: int) -> None:
+        """The engine pauses for an unknown time: only sessions that disturb nobody stay."""
+        self.trim(now_seconds, most)
+        for session in self._idle():
+            if session.target.kept_seconds < SHORTEST_KEPT_SECONDS:
                 self.discard(session)
 
     def close(self) -> None:

@@ -28,6 +28,7 @@ ZONE = "select timezone from pgagent.settings"
 
 _ARRAY_NAMES = ("jscminutes", "jschours", "jscweekdays", "jscmonthdays", "jscmonths")
 _ELEMENTS = {"t": True, "f": False, "NULL": None}
+LONGEST_ARRAY = 60
 Exceptions = dict[int, list[tuple[str | None, str | None]]]
 
 
@@ -68,7 +69,7 @@ def next_run_of_arrays(
     schedule: int | None,
     starts: float | None,
     ends: float | None,
-    arrays: Sequence[Sequence[bool | None] | None],
+    arrays: Sequence[str | None],
     zone_name: str,
     after: float,
 ) -> float | None:
@@ -77,7 +78,7 @@ def next_run_of_arrays(
     if starts is None or zone is None:
         return None
     exceptions = _read_exceptions(plpy, plans, [schedule]) if schedule is not None else {}
-    minutes, hours, weekdays, monthdays, months = (tuple(array or ()) for array in arrays)
+    minutes, hours, weekdays, monthdays, months = (_read_array(text) for text in arrays)
     parsed = recurrence.parse(minutes, hours, weekdays, monthdays, months, exceptions.get(schedule or 0, ()))
     return recurrence.next_run(parsed, zone, after=after, start=starts, end=ends)
 
@@ -91,10 +92,16 @@ def _compute(
 
 
 @lru_cache(maxsize=4096)
-def _read_array(text: str) -> tuple[bool | None, ...]:
-    """A bool[] in the server's text form; a prefix of bounds is possible: [0:59]={...}."""
-    elements = text.partition("{")[2].rstrip("}")
-    return tuple(_ELEMENTS[element] for element in elements.split(",")) if elements else ()
+def _read_array(text: str | None) -> tuple[bool | None, ...]:
+    """A bool[] in the server's text form, from subscript 1 on; NULL or more dimensions: there are no such elements."""
+    bounds, _, elements = (text or "{}").rpartition("=")
+    if elements == "{}" or elements.startswith("{{"):
+        return ()
+    first = int(bounds[1:].partition(":")[0]) if bounds else 1
+    if first > LONGEST_ARRAY:
+        return ()
+    flags = tuple(_ELEMENTS[element] for element in elements[1:-1].split(","))
+    return (None,) * (first - 1) + flags[max(0, 1 - first) :]
 
 
 def _read_exceptions(plpy: Plpy, plans: dict[str, Any], schedules: Sequence[int]) -> Exceptions:

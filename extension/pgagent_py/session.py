@@ -24,6 +24,12 @@ TOO_MANY_CONNECTIONS = "53300"
 MOST_ROWS_AT_A_TIME = 5000
 MOST_INT4 = 2**31 - 1
 COPY_REFUSAL = b"COPY FROM STDIN cannot be used in a job step: there is no client to send the data"
+# For a session made by a step's own connection string: its statement ends soon after its engine does, if its server
+# knows how. A session that is used again has it from its connection string, so that DISCARD ALL does not undo it.
+SET_UP = b"""
+select pg_catalog.set_config(name, '500', false) from pg_catalog.pg_settings
+ where name operator(pg_catalog.=) 'client_connection_check_interval'
+"""
 OPEN_TRANSACTION = "the step left a transaction open: it was rolled back"
 EMPTY_CODE = "the step has no statement to execute"
 _VERBOSE = 2
@@ -136,6 +142,7 @@ class State(Enum):
     """What a step session does."""
 
     CONNECTING = "connecting"
+    SETTING_UP = "setting up"
     IDLE = "idle"
     RUNNING = "running"
     ROLLING_BACK = "rolling back"
@@ -227,7 +234,7 @@ class StepSession:
 
     def expire(self, now_seconds: float) -> Event | None:
         """Gives up connecting when its time is over."""
-        if self.state is not State.CONNECTING or now_seconds < self._link.deadline_seconds:
+        if self.state not in (State.CONNECTING, State.SETTING_UP) or now_seconds < self._link.deadline_seconds:
             return None
         timeout = self.target.connect_timeout_seconds
         return self._lose(ConnectionLost(f"connection timed out after {timeout:g} s"))
@@ -242,7 +249,10 @@ class StepSession:
         if self.state is State.CONNECTING:
             if not self._link.connect():
                 return None
-            return self._become_idle(now_seconds)
+            if self.target.is_own_server:
+                return self._become_idle(now_seconds)
+            self._send(SET_UP, State.SETTING_UP)
+            return None
         self._link.flush(sent=False)
         self._link.receive()
         if not self._read_results():
@@ -308,24 +318,27 @@ class StepSession:
             self._results.output.append(result.error_message.strip() + b"\n")
 
     def _complete(self, now_seconds: float) -> Event | None:
-        """A query is complete: the step's, its rollback's or the cleaning's."""
+        """A query is complete: the set-up, the cleaning, the step's text or its rollback."""
         if self._link.pgconn.status == pq.ConnStatus.BAD:
             return self._lose(self._link.loss())
-        if self.state is State.CLEANING:
-            if self._results.failed:
-                return self._lose(ConnectionLost("could not clean the session"))
+        if self.state is State.CLEANING and self._results.failed:
+            return self._lose(ConnectionLost("could not clean the session"))
+        if not self.is_executing:
             return self._become_idle(now_seconds)
         if self._link.pgconn.transaction_status != pq.TransactionStatus.IDLE:
-            if self.state is State.ROLLING_BACK:
-                return self._lose(ConnectionLost("could not end the transaction that the step left open"))
-            if not self._results.failed:
-                self._results.failed = True
-                self._results.output.append(OPEN_TRANSACTION.encode())
-            self._send(b"rollback", State.ROLLING_BACK)
-            return None
+            return self._roll_back()
         self.outcome = self._judge()
         self._clean()
         return Event.FINISHED
+
+    def _roll_back(self) -> Event | None:
+        if self.state is State.ROLLING_BACK:
+            return self._lose(ConnectionLost("could not end the transaction that the step left open"))
+        if not self._results.failed:
+            self._results.failed = True
+            self._results.output.append(OPEN_TRANSACTION.encode())
+        self._send(b"rollback", State.ROLLING_BACK)
+        return None
 
     def _judge(self) -> Outcome:
         results = self._results
@@ -338,7 +351,7 @@ class StepSession:
         return Outcome(SUCCEEDED, min(results.rows, MOST_INT4), text)
 
     def _clean(self) -> None:
-        if not self.target.pooled:
+        if not self.target.is_own_server:
             self.close()
             return
         self._link.take_notifications()

@@ -13,6 +13,11 @@ from functools import lru_cache
 
 from psycopg import OperationalError, pq
 
+# A session that is not there costs the first job that is due some milliseconds.
+CONTROL_IDLE_MILLISECONDS = "600000"
+# A step may drop a database that a step before it used: DROP DATABASE waits 5 s for other sessions to go.
+OTHER_DATABASE_KEPT_SECONDS = 0.5
+
 
 class InvalidTarget(ValueError):
     """A connection string that libpq cannot read; the message shows none of its values."""
@@ -20,11 +25,16 @@ class InvalidTarget(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to connect. ``pooled``: sessions may be used again, for the same conninfo only."""
+    """Where to connect. ``kept_seconds``: how long an unused session is kept, to be used again for the same target."""
 
     conninfo: bytes
     connect_timeout_seconds: float
-    pooled: bool
+    kept_seconds: float
+
+    @property
+    def is_own_server(self) -> bool:
+        """Whether it is a database of this server: only such sessions are used again."""
+        return self.kept_seconds > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,7 @@ class Loopback:
             "statement_timeout": "0",
             "lock_timeout": "2000",
             "idle_in_transaction_session_timeout": "60000",
-            "idle_session_timeout": self._idle_milliseconds(),
+            "idle_session_timeout": CONTROL_IDLE_MILLISECONDS,
             "default_transaction_isolation": "read\\ committed",
             "default_transaction_read_only": "off",
             "default_transaction_deferrable": "off",
@@ -73,7 +83,11 @@ class Loopback:
             "idle_session_timeout": self._idle_milliseconds(),
         }
         conninfo = compose(self._settings(dbname, self.step_application_name, options))
-        return Target(conninfo, self.connect_timeout_seconds, pooled=True)
+        # Well before the server closes it, so that none is closed while a step is on its way to it.
+        kept_seconds = self.session_idle_timeout_seconds * 0.8
+        if dbname != self.dbname:
+            kept_seconds = min(kept_seconds, OTHER_DATABASE_KEPT_SECONDS)
+        return Target(conninfo, self.connect_timeout_seconds, kept_seconds)
 
     def _idle_milliseconds(self) -> str:
         return str(int(self.session_idle_timeout_seconds * 1000))
@@ -89,15 +103,15 @@ class Loopback:
         return settings
 
 
-def remote_target(connstr: str, connect_timeout_seconds: float) -> Target:
-    """For a step with a connection string of its own. Raises InvalidTarget."""
+def remote_target(connstr: str, connect_timeout_seconds: float, application_name: str) -> Target:
+    """For a step with a connection string of its own, which may set its own connect_timeout. Raises InvalidTarget."""
     settings = parse(connstr)
     timeout = settings.pop("connect_timeout", "")
     if re.fullmatch(r"\s*[0-9]+\s*", timeout) and int(timeout) > 0:
         connect_timeout_seconds = float(timeout)
-    settings.setdefault("fallback_application_name", "pgagent_py step")
+    settings.setdefault("fallback_application_name", application_name)
     settings["client_encoding"] = "UTF8"
-    return Target(compose(settings), connect_timeout_seconds, pooled=False)
+    return Target(compose(settings), connect_timeout_seconds, kept_seconds=0.0)
 
 
 def parse(conninfo: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
+-- Arrays travel as text: PL/Python would drop their bounds.
 create function pgagent._next_schedule_epoch(
-    schedule int4, starts float8, ends float8, minutes bool[], hours bool[], weekdays bool[], monthdays bool[],
-    months bool[], zone text, after float8
+    schedule int4, starts float8, ends float8, minutes text, hours text, weekdays text, monthdays text, months text,
+    zone text, after float8
 ) returns float8
 language plpython3u stable security invoker
 set search_path = pg_catalog, pg_temp
@@ -11,7 +12,7 @@ if "@python_package@" not in sys.modules: plpy.execute("select pgagent._python_l
 return importlib.import_module("@python_package@.schedules").next_run_of_arrays(
     plpy, SD, schedule, starts, ends, (minutes, hours, weekdays, monthdays, months), zone, after)
 $$;
-comment on function pgagent._next_schedule_epoch(int4, float8, float8, bool[], bool[], bool[], bool[], bool[], text, float8) is
+comment on function pgagent._next_schedule_epoch(int4, float8, float8, text, text, text, text, text, text, float8) is
     'The next run by arrays given, with the exceptions of a stored schedule; instants in seconds since 1970.';
 
 create function pgagent.pga_next_schedule(
@@ -22,7 +23,8 @@ language sql stable security invoker
 set search_path = pg_catalog, pg_temp
 as $$
     select to_timestamp(pgagent._next_schedule_epoch(
-        jscid, pgagent._epoch(jscstart), pgagent._epoch(jscend), jscminutes, jschours, jscweekdays, jscmonthdays, jscmonths,
+        jscid, pgagent._epoch(jscstart), pgagent._epoch(jscend),
+        jscminutes::text, jschours::text, jscweekdays::text, jscmonthdays::text, jscmonths::text,
         current_setting('TimeZone'), pgagent._epoch(now())))
 $$;
 comment on function pgagent.pga_next_schedule(int4, timestamptz, timestamptz, bool[], bool[], bool[], bool[], bool[]) is

@@ -2,7 +2,7 @@ create table pgagent.settings (
     singleton bool not null default true
         constraint settings_pkey primary key
         constraint settings_singleton_check check (singleton),
-    timezone text not null default current_setting('TimeZone'),
+    timezone text not null default 'UTC',
     parallel_runs int4 not null default 16
         constraint settings_parallel_runs_check check (parallel_runs between 1 and 1000),
     conninfo text not null default '',
@@ -17,7 +17,7 @@ create table pgagent.settings (
 comment on table pgagent.settings is 'Settings of pgagent_py: one row, changed by UPDATE; kept by pg_dump.';
 comment on column pgagent.settings.singleton is 'Always true: there is one row.';
 comment on column pgagent.settings.timezone is
-    'Time zone in which schedules and exceptions are read; first the TimeZone of the session that created the extension.';
+    'Time zone in which schedules and exceptions are read; at first the TimeZone of the session that created the extension.';
 comment on column pgagent.settings.parallel_runs is 'How many jobs one engine runs at once (1 to 1000); each needs a connection.';
 comment on column pgagent.settings.conninfo is
     'libpq settings for the connections back to this server, over the defaults: its first unix socket directory, '
@@ -28,4 +28,18 @@ comment on column pgagent.settings.session_idle_timeout is
 comment on column pgagent.settings.output_limit is
     'Bytes of output kept of one step (1 KiB to 100 MiB); of more, the beginning and the end are kept.';
 
-insert into pgagent.settings default values;
+do $do$
+declare
+    zone constant text := current_setting('TimeZone');
+    known text;
+begin
+    select z.name into known from pg_timezone_names z where lower(z.name) = lower(zone) order by z.name = zone desc limit 1;
+    if known is null then
+        raise warning using
+            errcode = 'invalid_parameter_value',
+            message = format('time zone "%s" of this session has no name of the tz database: schedules are read in UTC', zone),
+            hint = 'To change that: UPDATE pgagent.settings SET timezone = ''Europe/Berlin''.';
+    end if;
+    insert into pgagent.settings (timezone) values (coalesce(known, 'UTC'));
+end
+$do$;

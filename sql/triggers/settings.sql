@@ -2,6 +2,8 @@ create function pgagent.settings_trigger() returns trigger
 language plpgsql volatile security definer  -- see pgagent._recompute
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    known text;
 begin
     if tg_op = 'DELETE' then
         raise exception using
@@ -9,11 +11,20 @@ begin
             message = 'the row of table "settings" cannot be deleted',
             hint = 'Set a column to its default instead: UPDATE pgagent.settings SET parallel_runs = DEFAULT.';
     elsif tg_when = 'BEFORE' then
-        if not exists (select from pg_timezone_names where lower(name) = lower(new.timezone)) then
-            raise exception using
-                errcode = 'invalid_parameter_value',
-                message = format('time zone "%s" not recognized', new.timezone),
-                hint = 'pg_timezone_names lists the names.';
+        -- In the spelling of the tz database: Python takes no other.
+        if tg_op = 'INSERT' or new.timezone is distinct from old.timezone then
+            select z.name into known
+              from pg_timezone_names z
+             where lower(z.name) = lower(new.timezone)
+             order by z.name = new.timezone desc
+             limit 1;
+            if known is null then
+                raise exception using
+                    errcode = 'invalid_parameter_value',
+                    message = format('time zone "%s" not recognized', new.timezone),
+                    hint = 'pg_timezone_names lists the names.';
+            end if;
+            new.timezone := known;
         end if;
         if tg_op = 'INSERT' then
             -- A restored dump brings its own row; the one that CREATE EXTENSION made gives way.
