@@ -1,6 +1,5 @@
 -- What pg_dump keeps. Not: pga_jobagent and _batch_step, which are about sessions of this server.
-select pg_catalog.pg_extension_config_dump('pgagent.pga_jobclass',
-    $$where jclid > 5 or jclname <> (array['Routine Maintenance', 'Data Import', 'Data Export', 'Data Summarisation', 'Miscellaneous'])[jclid]$$);
+select pg_catalog.pg_extension_config_dump('pgagent.pga_jobclass', '');
 select pg_catalog.pg_extension_config_dump('pgagent.settings', '');
 select pg_catalog.pg_extension_config_dump('pgagent.pga_job', '');
 select pg_catalog.pg_extension_config_dump('pgagent.pga_jobstep', '');

@@ -4,42 +4,51 @@ declare
     other_extension text;
     resident text;
 begin
+    -- What lies in the schema depends on it, whatever its kind.
     select e.extname
       into other_extension
       from pg_catalog.pg_depend d
-      join pg_catalog.pg_extension e on e.oid operator(pg_catalog.=) d.refobjid
-      left join pg_catalog.pg_class c
-        on d.classid operator(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
-       and c.oid operator(pg_catalog.=) d.objid
-      left join pg_catalog.pg_proc p
-        on d.classid operator(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass
-       and p.oid operator(pg_catalog.=) d.objid
-     where d.refclassid operator(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
-       and d.deptype operator(pg_catalog.=) 'e'
-       and (coalesce(c.relnamespace, p.pronamespace) operator(pg_catalog.=) pg_catalog.to_regnamespace('pgagent')
-            or (d.classid operator(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass
-                and d.objid operator(pg_catalog.=) pg_catalog.to_regnamespace('pgagent')))
+      join pg_catalog.pg_depend member
+        on member.classid operator(pg_catalog.=) d.classid
+       and member.objid operator(pg_catalog.=) d.objid
+       and member.refclassid operator(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
+       and member.deptype operator(pg_catalog.=) 'e'
+      join pg_catalog.pg_extension e on e.oid operator(pg_catalog.=) member.refobjid
+     where d.refclassid operator(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass
+       and d.refobjid operator(pg_catalog.=) pg_catalog.to_regnamespace('pgagent')
      limit 1;
-    if found then
+    if not found then
+        select e.extname
+          into other_extension
+          from pg_catalog.pg_depend d
+          join pg_catalog.pg_extension e on e.oid operator(pg_catalog.=) d.refobjid
+         where d.classid operator(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass
+           and d.objid operator(pg_catalog.=) pg_catalog.to_regnamespace('pgagent')
+           and d.refclassid operator(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
+           and d.deptype operator(pg_catalog.=) 'e';
+    end if;
+    if other_extension is not null then
         raise exception using
             errcode = 'duplicate_schema',
             message = pg_catalog.format('schema "pgagent" belongs to extension "%s"', other_extension),
             detail = 'pgagent_py keeps its tables in the schema "pgagent", as pgAgent does.',
             hint = pg_catalog.format(
-                'Save its jobs with pg_dump --data-only --schema=pgagent, then DROP EXTENSION %I, '
-                'CREATE EXTENSION pgagent_py and restore them.', other_extension);
+                'To move its jobs: pg_dump --data-only --schema=pgagent, DROP EXTENSION %I, CREATE EXTENSION pgagent_py, '
+                'restore, then set the sequences, which pgAgent does not dump: see "Coming from pgAgent" in the README.',
+                other_extension);
     end if;
 
-    select pg_catalog.format('%s', c.relname)
+    select pg_catalog.pg_describe_object(d.classid, d.objid, 0)
       into resident
-      from pg_catalog.pg_class c
-     where c.relnamespace operator(pg_catalog.=) pg_catalog.to_regnamespace('pgagent')
-     order by c.relname
+      from pg_catalog.pg_depend d
+     where d.refclassid operator(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass
+       and d.refobjid operator(pg_catalog.=) pg_catalog.to_regnamespace('pgagent')
+     order by 1
      limit 1;
     if found then
         raise exception using
             errcode = 'duplicate_schema',
-            message = pg_catalog.format('schema "pgagent" exists already and holds relation "%s"', resident),
+            message = pg_catalog.format('schema "pgagent" exists already and holds %s', resident),
             detail = 'No extension owns it: perhaps it comes from pgAgent''s script pgagent.sql.',
             hint = 'Rename the schema (ALTER SCHEMA pgagent RENAME TO ...) or drop it, '
                    'then run CREATE EXTENSION pgagent_py again.';

@@ -27,12 +27,15 @@ NOTHING_CLAIMED: tuple[Value, Value] = (b"-infinity", b"0")
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """Who keeps these books: a backend is its pid and its start. ``label``: what clients see as the agent's station."""
+    """Who keeps these books: a backend is its pid and its start. ``label``: what clients see as the agent's station.
+
+    Texts are bytes in the database's encoding.
+    """
 
     pid: int
     start_microseconds: int
-    station: str | None
-    label: str
+    station: bytes | None
+    label: bytes
 
 
 @dataclass(slots=True)
@@ -47,11 +50,13 @@ class Answers:
 class Bookkeeper:
     """The control session of one engine, and the times at which it has something to do.
 
-    ``claimed_all``: the last claim left nothing that could be claimed. ``loss``: why the session could not be made yet.
+    ``claimed_all``: the last claim left nothing that could be claimed. ``is_reaping``: dead agents are still there.
+    ``loss``: why the session could not be made yet.
     """
 
     def __init__(self, outbox: Outbox) -> None:
         self.claimed_all = False
+        self.is_reaping = False
         self.registered = False
         self.loss: ConnectionLost | None = None
         self._outbox = outbox
@@ -84,6 +89,7 @@ class Bookkeeper:
         self._claimed_last = NOTHING_CLAIMED
         self._claim_at = 0.0
         self._adopt_at = 0.0 if ready else now + POLL_SECONDS
+        self.is_reaping = lost
         self._reap_at = 0.0 if lost else now + POLL_SECONDS
 
     def sleep_seconds(self, now: float, *, may_claim: bool) -> float:
@@ -160,8 +166,9 @@ class Bookkeeper:
             self._lose(loss, now)
 
     def _lose(self, loss: ConnectionLost, now: float) -> None:
-        """Forgets the session; one that had been made is made anew at once."""
+        """Forgets the session; one that had been made is made anew at once. What it was asked is asked again."""
         self.close()
+        self._claim_at = self._adopt_at = 0.0
         if self.registered:
             self.registered = False
             self._reconnect_at = now
@@ -175,7 +182,7 @@ class Bookkeeper:
         return [
             Entry(ledger.END_ORPHANS, [()]),
             Entry(ledger.REAP, [()]),
-            Entry(ledger.REGISTER, [(pid, b"%d" % agent.start_microseconds, agent.label.encode())]),
+            Entry(ledger.REGISTER, [(pid, b"%d" % agent.start_microseconds, agent.label)]),
             Entry(ledger.DISOWN, [(pid, known)]),
         ]
 
@@ -190,16 +197,15 @@ class Bookkeeper:
         if capacity <= 0:
             return []
         most, pid = b"%d" % capacity, b"%d" % agent.pid
-        station = None if agent.station is None else agent.station.encode()
         if now >= self._adopt_at:
             self._adopt_at = now + POLL_SECONDS
             return [Entry(ledger.ADOPT, [(most, pid)])]
         if now >= self._claim_at:
             self._claim_at = now + POLL_SECONDS
-            return [Entry(ledger.CLAIM, [(most, station, pid, *self._claimed_last)])]
+            return [Entry(ledger.CLAIM, [(most, agent.station, pid, *self._claimed_last)])]
         if self._next_due_wanted:
             self._next_due_wanted = False
-            return [Entry(ledger.NEXT_DUE, [(station,)])]
+            return [Entry(ledger.NEXT_DUE, [(agent.station,)])]
         return []
 
     def _read_answers(self, entries: list[Entry], now: float) -> Answers:
@@ -244,5 +250,7 @@ class Bookkeeper:
             self.loss = None
         elif entry.statement is ledger.NEXT_DUE and first is not None:
             self._claim_at = min(self._claim_at, now + max(SHORTEST_CLAIM_SECONDS, float(first)))
-        elif entry.statement is ledger.REAP and first not in (None, b"0"):
-            self._reap_at = now + RECONNECT_SECONDS
+        elif entry.statement is ledger.REAP:
+            self.is_reaping = first not in (None, b"0")
+            if self.is_reaping:
+                self._reap_at = now + RECONNECT_SECONDS

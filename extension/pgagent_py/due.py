@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from . import errors, ledger
 from .bookkeeper import Agent
+from .encoding import find
 from .engine import Engine, Report
 from .spi import Plpy, execute
 from .target import InvalidTarget, Loopback, parse
@@ -81,11 +82,12 @@ def _prepare(plpy: Plpy, plans: dict[str, Any], found: Any, station: str | None)
             found.draining = True
             return cast(Engine, found)
         found.close()
+    encoding = find(identity["encoding"])
     agent = Agent(
         identity["pid"],
         int(identity["start_microseconds"]),
-        station,
-        station or identity["application_name"] or "psql",
+        None if station is None else encoding.encode(station),
+        encoding.encode(station or identity["application_name"] or "psql"),
     )
     loopback = _loopback(plpy, identity)
     if engine is None:
@@ -113,6 +115,7 @@ def _loopback(plpy: Plpy, identity: dict[str, Any]) -> Loopback:
         dbname=identity["dbname"],
         user=identity["username"],
         overrides=identity["conninfo"],
+        encoding=identity["encoding"],
         connect_timeout_seconds=identity["connect_timeout_seconds"],
         session_idle_timeout_seconds=identity["session_idle_timeout_seconds"],
         step_application_name=f"pgagent_py step {identity['pid']}/{identity['start_microseconds']}",
@@ -123,12 +126,12 @@ def _complain(plpy: Plpy, engine: Engine) -> None:
     """Says what could not be written or connected to: as warnings, for what will be tried again."""
     complaints, engine.complaints = engine.complaints, {}
     for message, sqlstate in complaints.items():
-        plpy.warning(f"could not keep the log: {message}", sqlstate=sqlstate)
+        plpy.warning(engine.encoding.show(f"could not keep the log: {message}"), sqlstate=sqlstate)
     loss, refused = engine.books.loss, engine.books.is_refused
     engine.books.loss = None
     if loss is None:
         return
-    detail = str(loss).replace("\n", " ")
+    detail = engine.encoding.show(str(loss).replace("\n", " "))
     if refused:
         errors.fail(
             plpy,

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 from . import run
 from .bookkeeper import Agent, Answers, Bookkeeper
+from .encoding import find
 from .ledger import Row
 from .outbox import Ended, Outbox
 from .pool import Pool
 from .run import ABORTED, FAILED, INTERNAL_FAILURE, SUCCEEDED, Outcome, Run, Step
 from .session import TOO_MANY_CONNECTIONS, Event, State, StepSession
 from .spi import Plpy
-from .target import InvalidTarget, Loopback, Target, remote_target
+from .target import InvalidTarget, Loopback, Target, redact_failure, remote_target
 
 INTERRUPT_SECONDS = 0.1
 FLUSH_SECONDS = 0.5
@@ -28,6 +29,7 @@ IDLE_SESSIONS_KEPT = 4
 NO_CONNECTION = "Couldn't get a connection to the database!"
 CANCELLED = "aborted: run_due was cancelled"
 STEP_DELETED = "the step was deleted before a ticker could take it"
+SCRIPT_ENDINGS = {SUCCEEDED: "", FAILED: "the script failed", ABORTED: "the ticker ended the script"}
 
 Report = tuple[int, int, str, str, str, str, str]
 
@@ -56,6 +58,7 @@ class Engine:
     def __init__(self, agent: Agent, loopback: Loopback) -> None:
         self.agent = agent
         self.loopback = loopback
+        self.encoding = find(loopback.encoding)
         self.parallel_runs = 1
         self.draining = False
         self.pool = Pool()
@@ -63,8 +66,10 @@ class Engine:
         self.parked: list[int] = []
         self._runs: dict[int, ActiveRun] = {}
         self._reports: dict[int, Report] = {}
-        self._outbox = Outbox(agent.pid)
+        self._outbox = Outbox(agent.pid, self.encoding)
+        self._until = 0.0
         self._gather_until = 0.0
+        self._aborting = False
         self.books = Bookkeeper(self._outbox)
 
     @property
@@ -78,15 +83,15 @@ class Engine:
 
     def work(self, plpy: Plpy, until: float) -> None:
         """Claims and runs until nothing is left to do here, or until a time of the monotonic clock."""
+        self._until = until
         interrupt_at = time.monotonic() + INTERRUPT_SECONDS
         self.pool.trim(time.monotonic())
-        while not self._is_done(time.monotonic(), until):
+        while not self._is_done(time.monotonic()):
             now = time.monotonic()
             self.books.connect(self.loopback, now)
-            if not self._is_gathering(now):
-                self.books.keep(self.agent, self._known_runs, self._capacity(now, until), now)
+            self._keep_books(now)
             self._start_steps(now)
-            self._advance(self._wait(now, until), time.monotonic())
+            self._advance(self._wait(now), time.monotonic())
             if time.monotonic() >= interrupt_at:
                 plpy.execute("select 1")
                 self.pool.trim(time.monotonic())
@@ -97,14 +102,17 @@ class Engine:
 
     def abort(self) -> None:
         """Ends everything in flight, within half a second and without a call of plpy, and logs it."""
-        self._cancel_steps(time.monotonic() + CANCEL_SECONDS)
-        until = time.monotonic() + CANCEL_SECONDS
+        self._aborting = True
+        self._until = time.monotonic() + CANCEL_SECONDS
+        self._cancel_steps()
+        self._until = time.monotonic() + CANCEL_SECONDS
         self._abort_runs()
-        while not self._is_flushed and time.monotonic() < until:
+        while not self._is_flushed and time.monotonic() < self._until:
             now = time.monotonic()
             self.books.write(now)
-            self._advance(self._wait(now, until), time.monotonic(), aborting=True)
+            self._advance(self._wait(now), time.monotonic())
             self._abort_runs()
+        self._aborting = False
 
     def report(self) -> list[Report]:
         """A row per run touched since the last report: those that have ended, and those still running."""
@@ -124,26 +132,32 @@ class Engine:
 
     # The loop
 
-    def _is_done(self, now: float, until: float) -> bool:
-        if self.is_idle and (self.books.claimed_all or self.draining):
+    def _is_done(self, now: float) -> bool:
+        if self.is_idle and not self.books.is_reaping and (self.books.claimed_all or self.draining):
             return True
-        return now >= until and (self._is_flushed or now >= until + FLUSH_SECONDS)
+        return now >= self._until and (self._is_flushed or now >= self._until + FLUSH_SECONDS)
 
-    def _is_gathering(self, now: float) -> bool:
-        """Whether more ends of steps are likely to come within a moment, to be written in the same transaction."""
-        return now < self._gather_until and bool(self._executing_sessions())
+    def _keep_books(self, now: float) -> None:
+        """Submits, unless more ends of steps are likely to come in a moment, to be written in the same transaction."""
+        if now >= self._gather_until or self._has_batch or not self._executing_sessions():
+            self.books.keep(self.agent, self._known_runs, self._capacity(now), now)
+
+    @property
+    def _has_batch(self) -> bool:
+        """Whether half of the runs wait for the books: the control session writes these while the others execute."""
+        return self._outbox.waiting_runs() * 2 >= self.parallel_runs
 
     def _known_runs(self) -> set[int]:
         return set(self._runs) | self._outbox.open_runs()
 
-    def _capacity(self, now: float, until: float) -> int:
+    def _capacity(self, now: float) -> int:
         """How many more runs may be claimed; while connections are scarce, no more than there are sessions."""
-        if self.draining or now >= until:
+        if self.draining or self._aborting or now >= self._until:
             return 0
         most = min(self.parallel_runs, max(1, len(self.pool))) if self.pool.is_paused(now) else self.parallel_runs
         return most - len(self._runs)
 
-    def _wait(self, now: float, until: float) -> set[int]:
+    def _wait(self, now: float) -> set[int]:
         """Waits until a socket is ready or a time has come, an interrupt's time at the most: the ready sockets."""
         poll = select.poll()
         ready = set()
@@ -157,16 +171,18 @@ class Engine:
             poll.register(*interest)
         elif interest is not None:
             ready.add(-1)
-        seconds = self.books.sleep_seconds(now, may_claim=self._capacity(now, until) > 0)
-        seconds = min(seconds, INTERRUPT_SECONDS, max(0.0, until - now))
+        seconds = self.books.sleep_seconds(now, may_claim=self._capacity(now) > 0)
+        seconds = min(seconds, INTERRUPT_SECONDS, max(0.0, self._until - now))
         return ready | {descriptor for descriptor, _ in poll.poll(0 if ready else max(1.0, seconds * 1000))}
 
-    def _advance(self, ready: set[int], now: float, *, aborting: bool = False) -> None:
+    def _advance(self, ready: set[int], now: float) -> None:
         """Goes on with the sessions whose sockets are ready."""
         for session in self.pool:
             event = session.advance(now) if session.descriptor in ready else session.expire(now)
             if event is not None:
-                self._take_event(session, event, now, aborting=aborting)
+                self._take_event(session, event, now)
+                if self._has_batch and not self._aborting:
+                    self._keep_books(now)
         interest = self.books.interest
         answers = self.books.advance(now, socket_ready=interest is not None and interest[0] in ready)
         if answers is not None:
@@ -190,7 +206,7 @@ class Engine:
             return
         active.session = session
         if session is not None and session.state is State.IDLE:
-            session.begin(active.run.steps[0].code)
+            session.begin(active.run.steps[0].code, self.encoding)
 
     def _target(self, step: Step) -> Target:
         if step.connstr:
@@ -198,24 +214,24 @@ class Engine:
             return remote_target(step.connstr, loopback.connect_timeout_seconds, loopback.step_application_name)
         return self.loopback.step_target(step.dbname)
 
-    def _take_event(self, session: StepSession, event: Event, now: float, *, aborting: bool) -> None:
+    def _take_event(self, session: StepSession, event: Event, now: float) -> None:
         active = next((active for active in self._runs.values() if active.session is session), None)
         if event is Event.READY:
             self.pool.resume()
-            if active is None or aborting:
+            if active is None or self._aborting:
                 session.taken = False
             else:
-                session.begin(active.run.steps[0].code)
+                session.begin(active.run.steps[0].code, self.encoding)
             return
         if session.state is State.CLOSED:
             self.pool.discard(session)
         if active is not None:
             active.session = None
-            outcome = self._read_outcome(session, now, aborting=aborting)
+            outcome = self._read_outcome(session, now)
             if outcome is not None:
                 self._end_step(active, outcome, now)
 
-    def _read_outcome(self, session: StepSession, now: float, *, aborting: bool) -> Outcome | None:
+    def _read_outcome(self, session: StepSession, now: float) -> Outcome | None:
         """How the step of this session ended; None: it was not sent, and waits for another session."""
         outcome = session.outcome
         if outcome is None:
@@ -224,15 +240,16 @@ class Engine:
             if session.loss.sqlstate == TOO_MANY_CONNECTIONS:
                 self.pool.pause(now)
                 return None
-            return Outcome(FAILED, -1, f"{NO_CONNECTION}\n{session.loss}")
-        if aborting and outcome.ending != SUCCEEDED:
+            text = str(session.loss) if session.target.is_own_server else redact_failure(str(session.loss))
+            return Outcome(FAILED, -1, f"{NO_CONNECTION}\n{text}")
+        if self._aborting and outcome.ending != SUCCEEDED:
             return Outcome(ABORTED, outcome.result, f"{outcome.output}\n{CANCELLED}".strip())
         return outcome
 
-    def _cancel_steps(self, until: float) -> None:
+    def _cancel_steps(self) -> None:
         """Has the server cancel what the steps execute, and waits a little for their true ends."""
         asked = False
-        while time.monotonic() < until:
+        while time.monotonic() < self._until:
             executing = self._executing_sessions()
             if not asked and self.books.is_ready:
                 pids = [session.backend_pid for session in executing if session.target.is_own_server]
@@ -240,7 +257,7 @@ class Engine:
                 asked = True
             if asked and not executing:
                 break
-            self._advance(self._wait(time.monotonic(), until), time.monotonic(), aborting=True)
+            self._advance(self._wait(time.monotonic()), time.monotonic())
 
     def _executing_sessions(self) -> list[StepSession]:
         sessions = [active.session for active in self._runs.values() if active.session is not None]
@@ -296,9 +313,9 @@ class Engine:
     def _note(self, active: ActiveRun, status: str, now: float) -> None:
         this = active.run
         duration = f"{max(0.0, now - active.since_seconds):.6f} seconds"
-        words = run.RUN_STATUS_WORDS[status]
+        words, show = run.RUN_STATUS_WORDS[status], self.encoding.show
         self._reports[this.jlgid] = (
-            this.jlgid, this.jobid, this.jobname, words, this.started, duration, active.detail,
+            this.jlgid, this.jobid, show(this.jobname), words, this.started, duration, show(active.detail),
         )  # fmt: skip
 
     # Answers of the books
@@ -328,9 +345,9 @@ class Engine:
         for row in rows:
             jlgid = _number(row[0])
             first.setdefault(jlgid, row)
-            steps.setdefault(jlgid, []).extend([] if row[6] is None else [_read_step(row)])
+            steps.setdefault(jlgid, []).extend([] if row[6] is None else [self._read_step(row)])
         for jlgid, row in first.items():
-            this = Run(jlgid, _number(row[1]), _text(row[2]), _text(row[3]), _text(row[4]), tuple(steps[jlgid]))
+            this = self._read_run(row, tuple(steps[jlgid]))
             active = self._runs[jlgid] = ActiveRun(this, now)
             if not this.steps:
                 self._end_run(active, SUCCEEDED, now)
@@ -341,12 +358,12 @@ class Engine:
 
     def _take_adopted(self, row: Row, now: float) -> None:
         """A run whose batch step has ended; the ticker's session has written that step's log."""
-        steps = run.load_steps(row[6] or b"[]")
-        this = Run(_number(row[0]), _number(row[1]), _text(row[2]), _text(row[3]), _text(row[4]), steps)
+        steps = run.load_steps(row[6] or b"[]", self.encoding)
+        this = self._read_run(row, steps)
         active = self._runs[this.jlgid] = ActiveRun(this, now - float(row[7] or b"0"))
-        ending = _text(row[5])
+        ending = (row[5] or b"").decode()
         status = run.judge_step(ending, steps[0].on_error)
-        self._go_on(active, status, "" if ending == SUCCEEDED else "the script failed", now)
+        self._go_on(active, status, SCRIPT_ENDINGS[ending], now)
 
     def _take_parked(self, jlgid: int, jslid: int | None, now: float) -> None:
         active = self._runs.get(jlgid)
@@ -358,15 +375,16 @@ class Engine:
         del self._runs[jlgid]
         self.parked.append(jlgid)
 
+    def _read_run(self, row: Row, steps: tuple[Step, ...]) -> Run:
+        jobname, jobhostagent, started = (self.encoding.decode(value or b"") for value in row[2:5])
+        return Run(_number(row[0]), _number(row[1]), jobname, jobhostagent, started, steps)
 
-def _read_step(row: Row) -> Step:
-    jstid, name, kind, code, dbname, connstr, on_error = row[6:13]
-    return Step(_number(jstid), _text(name), _text(kind), code or b"", _text(dbname), _text(connstr), _text(on_error))
+    def _read_step(self, row: Row) -> Step:
+        name, kind, dbname, connstr, on_error = (
+            self.encoding.decode(value or b"") for value in (row[7], row[8], row[10], row[11], row[12])
+        )
+        return Step(_number(row[6]), name, kind, row[9] or b"", dbname, connstr, on_error)
 
 
 def _number(value: bytes | None) -> int:
     return int(value or b"0")
-
-
-def _text(value: bytes | None) -> str:
-    return (value or b"").decode("utf-8", "surrogateescape")

@@ -15,7 +15,7 @@ from enum import Enum
 
 from psycopg import OperationalError, pq
 
-from .output import decode
+from .encoding import UTF8
 from .session import ConnectionLost, Link
 
 Value = bytes | None
@@ -51,6 +51,7 @@ select pg_backend_pid() as pid,
        current_setting('unix_socket_directories') as socket_directories,
        current_setting('port') as port,
        current_database() as dbname,
+       current_setting('server_encoding') as encoding,
        session_user as username,
        current_setting('application_name') as application_name,
        t.parallel_runs,
@@ -164,7 +165,8 @@ NEXT_DUE = Statement(
 )
 
 # jlgid, jstid. Answers jlgid, jslid for a step begun; jlgid, null for a step whose row, or whose run's row, is gone;
-# no row: locked. A row that an earlier submission has made, whose answer was lost, is found again.
+# no row: locked. A row that an earlier submission has made, whose answer was lost, is found again, by its run: a step's
+# history may be long.
 BEGIN_STEPS = Statement(
     b"begin_steps",
     """
@@ -179,7 +181,7 @@ with entry as (
 ), existing as (
     select l.jsljlgid, l.jslid
       from pgagent.pga_jobsteplog l
-      join entry e on e.jlgid = l.jsljlgid and e.jstid = l.jsljstid
+      join entry e on e.jlgid = l.jsljlgid and e.jstid is not distinct from l.jsljstid
      where l.jslstatus = 'r'
 ), begun as (
     insert into pgagent.pga_jobsteplog (jsljlgid, jsljstid, jslstatus, jslstart)
@@ -223,11 +225,10 @@ with entry as (
       join held h on h.jslid = e.jslid
      where l.jslid = e.jslid
 )
-select l.jslid
-  from pgagent.pga_jobsteplog l
- where l.jslid in (select e.jslid from entry e)
-   and l.jslstatus = 'r'
-   and l.jslid not in (select h.jslid from held h)
+select e.jslid
+  from entry e
+ where e.jslid not in (select h.jslid from held h)
+   and exists (select from pgagent.pga_jobsteplog l where l.jslid = e.jslid and l.jslstatus = 'r')
 """,
 )
 
@@ -264,11 +265,11 @@ with entry as (
       join held h on h.jlgid = e.jlgid
      where l.jlgid = e.jlgid
 )
-select l.jlgid
-  from pgagent.pga_joblog l
- where l.jlgid in (select e.jlgid from entry e)
-   and l.jlgstatus not in ('s', 'f', 'i', 'd')
-   and l.jlgid not in (select h.jlgid from held h)
+select e.jlgid
+  from entry e
+ where e.jlgid not in (select h.jlgid from held h)
+   and exists (select from pgagent.pga_joblog l
+                where l.jlgid = e.jlgid and l.jlgstatus not in ('s', 'f', 'i', 'd'))
 """,
 )
 
@@ -292,10 +293,11 @@ with entry as (
         as n (jobid, epoch) on n.jobid = h.jobid
      where j.jobid = h.jobid
 )
-select j.jobid
-  from pgagent.pga_job j
-  join entry e on e.jobid = j.jobid and e.pid is not distinct from j.jobagentid
- where j.jobid not in (select h.jobid from held h)
+select e.jobid
+  from entry e
+ where e.jobid not in (select h.jobid from held h)
+   and exists (select from pgagent.pga_job j
+                where j.jobid = e.jobid and j.jobagentid is not distinct from e.pid)
 """,
 )
 
@@ -318,7 +320,7 @@ with entry as (
 ), existing as (
     select l.jsljlgid, l.jslid
       from pgagent.pga_jobsteplog l
-      join entry e on e.jlgid = l.jsljlgid and e.jstid = l.jsljstid
+      join entry e on e.jlgid = l.jsljlgid and e.jstid is not distinct from l.jsljstid
      where l.jslstatus = 'r'
 ), begun as (
     insert into pgagent.pga_jobsteplog (jsljlgid, jsljstid, jslstatus, jslstart)
@@ -665,8 +667,8 @@ class Ledger:
         self._failed = True
         if result.status != pq.ExecStatus.FATAL_ERROR:
             return
-        sqlstate = decode(result.error_field(pq.DiagnosticField.SQLSTATE) or b"")
-        message = decode(result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message)
+        sqlstate = UTF8.read_output(result.error_field(pq.DiagnosticField.SQLSTATE) or b"")
+        message = UTF8.read_output(result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message)
         if call is None:
             raise ConnectionLost(message, sqlstate)
         if self._carefully:

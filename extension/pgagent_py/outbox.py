@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from .encoding import Encoding
 from .ledger import (
     BEGIN_STEPS,
     CLOSE_RUNS,
@@ -55,8 +56,9 @@ class Settled:
 class Outbox:
     """The pending writes, each under the id of its row."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, encoding: Encoding) -> None:
         self._pid = pid
+        self._encoding = encoding
         self._retry_at_seconds = 0.0
         self._fresh = False
         self._steps: dict[int, Ended] = {}
@@ -73,6 +75,10 @@ class Outbox:
     def open_runs(self) -> set[int]:
         """Runs whose end is not yet written."""
         return set(self._runs)
+
+    def waiting_runs(self) -> int:
+        """How many runs have ended, or wait for the log row of their next step."""
+        return len(self._runs) + len(self._begins)
 
     def end_step(self, jslid: int, ended: Ended, output: str) -> None:
         """A step has ended."""
@@ -114,11 +120,11 @@ class Outbox:
         pid = _text(self._pid)
         found: list[tuple[Statement, list[Row]]] = [
             (CLOSE_STEPS, [_step_row(key, end, now_seconds) for key, end in self._steps.items()]),
-            (WRITE_OUTPUT, [(_text(key), text.encode()) for key, text in self._outputs.items()]),
+            (WRITE_OUTPUT, [(_text(key), self._encoding.encode(text)) for key, text in self._outputs.items()]),
             (CLOSE_RUNS, [_run_row(key, end, now_seconds) for key, end in self._runs.items()]),
             (RELEASE, [(_text(jobid), _text(jlgid), pid) for jobid, jlgid in self._releases.items()]),
             (BEGIN_STEPS, [(_text(jlgid), _text(jstid)) for jlgid, jstid in self._begins.items()]),
-            (PARK, [_park_row(run, pid) for run in self._parks.values()]),
+            (PARK, [self._park_row(run, pid) for run in self._parks.values()]),
         ]
         return [Entry(statement, rows) for statement, rows in found if rows]
 
@@ -151,6 +157,10 @@ class Outbox:
                 self._outputs.pop(jslid, None)
             elif not _is_transient(sqlstate):
                 self._outputs[jslid] = escape(text)
+
+    def _park_row(self, run: Run, pid: bytes) -> Row:
+        texts = (self._encoding.encode(text) for text in (run.jobname, run.jobhostagent, run.started))
+        return (_text(run.jlgid), _text(run.jobid), *texts, pid, dump_steps(run.steps, self._encoding))
 
     @staticmethod
     def _settle_begins(
@@ -192,11 +202,6 @@ def _step_row(key: int, ended: Ended, now_seconds: float) -> Row:
 
 def _age(ended: Ended, now_seconds: float) -> bytes:
     return f"{max(0.0, now_seconds - ended.at_seconds):.6f}".encode()
-
-
-def _park_row(run: Run, pid: bytes) -> Row:
-    name, host = run.jobname.encode("utf-8", "surrogateescape"), run.jobhostagent.encode("utf-8", "surrogateescape")
-    return (_text(run.jlgid), _text(run.jobid), name, host, run.started.encode(), pid, dump_steps(run.steps))
 
 
 def _text(number: int) -> bytes:

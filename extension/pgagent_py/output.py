@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
+from .encoding import UTF8
+
 
 class HeadTail:
     """Collects bytes; of more than ``limit`` bytes it keeps the first and the last halves."""
@@ -38,15 +40,10 @@ class HeadTail:
         self._tail_size -= len(first) - len(kept)
         self._left_out += len(first) - len(kept)
 
-    def text(self) -> str:
-        """What was kept, as text: bytes that are no UTF-8 are shown as escapes, a NUL too."""
+    def kept(self) -> bytes:
+        """What was kept, with a note of how much was left out."""
         note = f"\n[... {self._left_out} bytes left out ...]\n".encode() if self._left_out else b""
-        return decode(b"".join((*self._head, note, *self._tail)))
-
-
-def decode(data: bytes) -> str:
-    r"""Bytes as text that the server takes: what is no UTF-8, and NUL, as escapes like ``\xe9``."""
-    return data.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+        return b"".join((*self._head, note, *self._tail))
 
 
 def shorten(text: str, limit: int) -> str:
@@ -56,7 +53,7 @@ def shorten(text: str, limit: int) -> str:
         return text
     kept = HeadTail(limit)
     kept.append(data)
-    return kept.text()
+    return UTF8.read_output(kept.kept())
 
 
 def escape(text: str) -> str:

@@ -103,7 +103,7 @@ def _parse_fields(
         months=tuple(month for month in in_year if in_month[_LONGEST_MONTH_DAYS[month - 1] - 28]),
         monthdays=in_month,
         weekdays=_allowed(weekdays, 7),
-        times=tuple(minute for minute in _DAY if minute // 60 in in_day and minute % 60 in in_hour),
+        times=tuple([_DAY[hour * 60 + minute] for hour in sorted(in_day) for minute in sorted(in_hour)]),
         is_continuous=len(in_hour) == 60 or len(in_day) == 24,
     )
 
@@ -114,6 +114,7 @@ def _allowed(flags: tuple[bool, ...], size: int, first: int = 0) -> frozenset[in
     return chosen or frozenset(range(first, first + size))
 
 
+@lru_cache(maxsize=512)
 def _monthdays_by_length(allowed: frozenset[int]) -> tuple[tuple[int, ...], ...]:
     """Return the allowed days of a month of 28, 29, 30 and 31 days; the last-day flag adds the last one."""
     by_length = []

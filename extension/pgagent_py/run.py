@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 
+from .encoding import Encoding
+
 RUNNING = "r"
 SUCCEEDED = "s"
 FAILED = "f"
@@ -75,27 +77,27 @@ def judge_run(step_status: str, steps_left: int) -> str | None:
     return None if steps_left else SUCCEEDED
 
 
-def dump_steps(steps: tuple[Step, ...]) -> bytes:
+def dump_steps(steps: tuple[Step, ...], encoding: Encoding) -> bytes:
     """The steps as JSON, for a run that leaves this session. Code of any bytes survives."""
     rows = [
         {
             "jstid": step.jstid,
             "name": step.name,
             "kind": step.kind,
-            "code": step.code.decode("utf-8", "surrogateescape"),
+            "code": encoding.decode(step.code),
             "dbname": step.dbname,
             "connstr": step.connstr,
             "on_error": step.on_error,
         }
         for step in steps
     ]
-    return json.dumps(rows, ensure_ascii=False).encode("utf-8", "surrogateescape")
+    return encoding.encode(json.dumps(rows, ensure_ascii=False))
 
 
-def load_steps(data: bytes) -> tuple[Step, ...]:
+def load_steps(data: bytes, encoding: Encoding) -> tuple[Step, ...]:
     """The steps that dump_steps wrote."""
-    rows = json.loads(data.decode("utf-8", "surrogateescape"))
+    rows = json.loads(encoding.decode(data))
     return tuple(
-        Step(**{**row, "code": row["code"].encode("utf-8", "surrogateescape")})
+        Step(**{**row, "code": encoding.encode(row["code"])})
         for row in rows
     )  # fmt: skip

@@ -16,7 +16,8 @@ from typing import Any, cast
 from psycopg import OperationalError, pq
 from psycopg.pq import _pq_ctypes
 
-from .output import HeadTail, decode
+from .encoding import UTF8, Encoding, find
+from .output import HeadTail
 from .run import FAILED, SUCCEEDED, Outcome
 from .target import Target
 
@@ -114,7 +115,7 @@ class Link:
 
     def loss(self) -> ConnectionLost:
         """What the connection says of its end."""
-        text = decode(self.pgconn.error_message)
+        text = UTF8.read_output(self.pgconn.error_message)
         # libpq writes "FATAL:  53300: text" while it is verbose; the first word may be in any language.
         found = re.search(r":  ([0-9A-Z]{5}): ", text)
         sqlstate = found.group(1) if found else ""
@@ -182,6 +183,7 @@ class StepSession:
         self.idle_since_seconds = now_seconds
         self.unread = False
         self.taken = False
+        self._encoding = UTF8
         self._output_limit = output_limit
         self._results = _Results(HeadTail(output_limit))
         self._link = Link(target.conninfo, now_seconds + target.connect_timeout_seconds)
@@ -211,10 +213,22 @@ class StepSession:
         """Process id of the session's backend, on its server."""
         return self._link.pgconn.backend_pid
 
-    def begin(self, code: bytes) -> None:
+    @property
+    def is_free(self) -> bool:
+        """Whether a step may be sent. To an idle session nothing is sent unasked but the news of its end."""
+        if self.state is not State.IDLE or self.taken:
+            return False
+        poll = select.poll()
+        poll.register(self.descriptor, select.POLLIN)
+        return not poll.poll(0)
+
+    def begin(self, code: bytes, encoding: Encoding) -> None:
         """Sends the text of a step, as one simple query; the session must be idle. An end of the connection shows
         in the next advance.
         """
+        self._encoding = find((self._link.pgconn.parameter_status(b"client_encoding") or b"UTF8").decode())
+        if self._encoding.name != encoding.name:
+            code = self._encoding.encode(encoding.decode(code))
         self._results = _Results(HeadTail(self._output_limit))
         self.outcome = None
         self._link.pgconn.notice_handler = self._keep_notice
@@ -253,6 +267,8 @@ class StepSession:
                 return self._become_idle(now_seconds)
             self._send(SET_UP, State.SETTING_UP)
             return None
+        if self.state is State.IDLE:
+            raise ConnectionLost("the server has closed the idle session")
         self._link.flush(sent=False)
         self._link.receive()
         if not self._read_results():
@@ -345,7 +361,7 @@ class StepSession:
         if not results.executed and not results.failed:
             results.failed = True
             results.output.append(EMPTY_CODE.encode())
-        text = results.output.text().strip()
+        text = self._encoding.read_output(results.output.kept()).strip()
         if results.failed:
             return Outcome(FAILED, -1, text)
         return Outcome(SUCCEEDED, min(results.rows, MOST_INT4), text)
@@ -359,10 +375,10 @@ class StepSession:
         self._send(b"discard all", State.CLEANING)
 
     def _lose(self, loss: ConnectionLost) -> Event:
-        output = self._results.output
         if self.is_executing:
-            output.append(str(loss).encode())
-            self.outcome = Outcome(FAILED, -1, output.text().strip())
+            said = self._encoding.read_output(self._results.output.kept())
+            news = [line for line in str(loss).splitlines() if line not in said]
+            self.outcome = Outcome(FAILED, -1, "\n".join([said.rstrip(), *news]).strip())
         self.loss = loss
         self.close()
         return Event.LOST

@@ -46,6 +46,7 @@ class Loopback:
     dbname: str
     user: str
     overrides: str
+    encoding: str
     connect_timeout_seconds: float
     session_idle_timeout_seconds: float
     step_application_name: str
@@ -66,12 +67,14 @@ class Loopback:
             "timezone": "UTC",
             "client_min_messages": "error",
             "jit": "off",
-            # The tables change too fast for their statistics: the indexes are always right.
+            # The tables change too fast for their statistics: an index, entry by entry, is always right.
             "enable_seqscan": "off",
             "enable_bitmapscan": "off",
+            "enable_mergejoin": "off",
             "plan_cache_mode": "force_generic_plan",
         }
-        return compose(self._settings(self.dbname, "pgagent_py engine", options))
+        settings = self._settings(self.dbname, "pgagent_py engine", options)
+        return compose({**settings, "client_encoding": self.encoding})
 
     @lru_cache(maxsize=256)  # noqa: B019  # values are few and small, and asked for at every step
     def step_target(self, dbname: str) -> Target:
@@ -97,7 +100,6 @@ class Loopback:
         settings.update(parse(self.overrides))
         settings["dbname"] = dbname
         settings["application_name"] = application_name
-        settings["client_encoding"] = "UTF8"
         own = " ".join(f"-c {name}={value}" for name, value in options.items())
         settings["options"] = f"{settings.get('options', '')} {own}".strip()
         return settings
@@ -110,7 +112,6 @@ def remote_target(connstr: str, connect_timeout_seconds: float, application_name
     if re.fullmatch(r"\s*[0-9]+\s*", timeout) and int(timeout) > 0:
         connect_timeout_seconds = float(timeout)
     settings.setdefault("fallback_application_name", application_name)
-    settings["client_encoding"] = "UTF8"
     return Target(compose(settings), connect_timeout_seconds, kept_seconds=0.0)
 
 
@@ -137,3 +138,13 @@ def quote(value: str) -> str:
 def redact(message: str) -> str:
     """libpq's complaint about a connection string, without the piece of it that it shows: it may be a password."""
     return re.sub(r'"[^"]*"', '"..."', message)
+
+
+def redact_failure(message: str) -> str:
+    """A failure to connect by a step's connection string, without what may be a piece of a misplaced password: libpq
+    shows the value that it takes for a port, an option or a host that does not exist.
+    """
+    return "\n".join(
+        redact(line) if re.search(r'^invalid .*"|could not translate host name "', line) else line
+        for line in message.splitlines()
+    )

@@ -12,14 +12,25 @@ begin
     if pg_is_in_recovery() then
         return;
     end if;
-    insert into pgagent.pga_jobagent as a (jagpid, jaglogintime, jagstation, jagbackendstart, jagtakesbatch)
-    select me, clock_timestamp(), coalesce(take_batch_steps.station, ''), s.backend_start, true
-      from pg_stat_get_activity(me) s
-    on conflict (jagpid) do update
-       set jagtakesbatch = true, jagstation = excluded.jagstation
-     where a.jagbackendstart = excluded.jagbackendstart;
-    if not found then
-        -- A dead agent had this pid: its row stands until an engine has cleaned up after it.
+    -- An idle ticker asks often: it writes nothing.
+    if not exists (select
+                     from pgagent.pga_jobagent a
+                     join pg_stat_get_activity(me) s on s.backend_start = a.jagbackendstart
+                    where a.jagpid = me
+                      and a.jagtakesbatch
+                      and a.jagstation = coalesce(take_batch_steps.station, '')) then
+        insert into pgagent.pga_jobagent as a (jagpid, jaglogintime, jagstation, jagbackendstart, jagtakesbatch)
+        select me, clock_timestamp(), coalesce(take_batch_steps.station, ''), s.backend_start, true
+          from pg_stat_get_activity(me) s
+        on conflict (jagpid) do update
+           set jagtakesbatch = true, jagstation = excluded.jagstation
+         where a.jagbackendstart = excluded.jagbackendstart;
+        if not found then
+            -- A dead agent had this pid: its row stands until an engine has cleaned up after it.
+            return;
+        end if;
+    end if;
+    if not exists (select from pgagent._batch_step b where not b.taken) then
         return;
     end if;
     return query

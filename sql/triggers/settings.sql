@@ -5,7 +5,7 @@ as $$
 declare
     known text;
 begin
-    if tg_op = 'DELETE' then
+    if tg_op in ('DELETE', 'TRUNCATE') then
         raise exception using
             errcode = 'restrict_violation',
             message = 'the row of table "settings" cannot be deleted',
@@ -37,7 +37,13 @@ begin
         return new;
     end if;
     if new.timezone is distinct from old.timezone then
-        perform pgagent._recompute(array(select jobid from pgagent.pga_job where jobenabled));
+        -- Not what is due already, nor what was asked for without a schedule.
+        perform pgagent._recompute(array(
+            select j.jobid
+              from pgagent.pga_job j
+             where j.jobenabled
+               and (j.jobnextrun is null or j.jobnextrun > now())
+               and exists (select from pgagent.pga_schedule s where s.jscjobid = j.jobid and s.jscenabled)));
     end if;
     return null;
 end
@@ -49,6 +55,10 @@ create trigger settings_check
     before insert or update or delete on pgagent.settings
     for each row execute function pgagent.settings_trigger();
 comment on trigger settings_check on pgagent.settings is 'One row; known time zones only.';
+create trigger settings_keep
+    before truncate on pgagent.settings
+    for each statement execute function pgagent.settings_trigger();
+comment on trigger settings_keep on pgagent.settings is 'The row stays.';
 create trigger settings_recompute
     after update on pgagent.settings
     for each row execute function pgagent.settings_trigger();

@@ -155,13 +155,18 @@ class Connection:
 
     async def _sleep(self, wake: asyncio.Event, seconds: float) -> bool:
         loop = asyncio.get_running_loop()
+        try:
+            descriptor = self._pgconn.socket
+        except psycopg.Error as error:
+            self._lost = error
+            return True
         timer = loop.call_later(seconds, wake.set)
-        loop.add_reader(self._pgconn.socket, self._read_while_idle, wake)
+        loop.add_reader(descriptor, self._read_while_idle, wake)
         try:
             await wake.wait()
         finally:
             timer.cancel()
-            loop.remove_reader(self._pgconn.socket)
+            loop.remove_reader(descriptor)  # the number from before: libpq closes a lost connection's socket
         return loop.time() < timer.when()
 
     def _read_while_idle(self, wake: asyncio.Event) -> None:
