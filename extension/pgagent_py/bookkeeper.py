@@ -50,12 +50,13 @@ class Answers:
 class Bookkeeper:
     """The control session of one engine, and the times at which it has something to do.
 
-    ``claimed_all``: the last claim left nothing that could be claimed. ``is_reaping``: dead agents are still there.
-    ``loss``: why the session could not be made yet.
+    ``has_claimed``: this call has claimed, or may not. ``claimed_all``: the last claim left nothing to claim.
+    ``is_reaping``: dead agents are still there. ``loss``: why the session could not be made yet.
     """
 
     def __init__(self, outbox: Outbox) -> None:
         self.claimed_all = False
+        self.has_claimed = False
         self.is_reaping = False
         self.registered = False
         self.loss: ConnectionLost | None = None
@@ -86,6 +87,7 @@ class Bookkeeper:
     def start(self, now: float, *, lost: bool, ready: bool) -> None:
         """A call of run_due begins. ``lost``: there is something to clean up; ``ready``: runs to adopt."""
         self.claimed_all = False
+        self.has_claimed = False
         self._claimed_last = NOTHING_CLAIMED
         self._claim_at = 0.0
         self._adopt_at = 0.0 if ready else now + POLL_SECONDS
@@ -195,6 +197,7 @@ class Bookkeeper:
     def _claim_entries(self, agent: Agent, capacity: int, now: float) -> list[Entry]:
         """Adopts, or claims, or asks when to claim next: one of them at a time, within the capacity."""
         if capacity <= 0:
+            self.has_claimed = True
             return []
         most, pid = b"%d" % capacity, b"%d" % agent.pid
         if now >= self._adopt_at:
@@ -236,6 +239,7 @@ class Bookkeeper:
         """Claims again at once while there is more, in the end once more from the beginning."""
         claimed = len({row[0] for row in entry.answers})
         short = claimed < int(entry.rows[0][0] or b"0")
+        self.has_claimed = True
         self.claimed_all = self.registered and short and entry.rows[0][3:] == NOTHING_CLAIMED
         self._claimed_last = NOTHING_CLAIMED if short else (entry.answers[-1][13], entry.answers[-1][1])
         if self.claimed_all:

@@ -38,6 +38,13 @@ def _keep(error: UnicodeError) -> tuple[str | bytes, int]:
 codecs.register_error(_KEEP, _keep)
 
 
+class Untranslatable(ValueError):
+    """A character that an encoding lacks."""
+
+    def __init__(self, character: str, encoding: str) -> None:
+        super().__init__(f'encoding "{encoding}" lacks the character "{character}" (U+{ord(character):04X})')
+
+
 @dataclass(frozen=True, slots=True)
 class Encoding:
     """An encoding by PostgreSQL's name. In SQL_ASCII, text is taken for UTF-8 where it can be."""
@@ -52,6 +59,13 @@ class Encoding:
     def encode(self, text: str) -> bytes:
         """Bytes of any text."""
         return text.encode(self.codec, _KEEP)
+
+    def encode_exactly(self, text: str) -> bytes:
+        """Bytes of a text that must not change. Raises Untranslatable if the encoding lacks one of its characters."""
+        try:
+            return text.encode(self.codec, "surrogateescape")
+        except UnicodeEncodeError as error:
+            raise Untranslatable(error.object[error.start], self.name) from None
 
     def show(self, text: str) -> str:
         """The text with escapes for what the encoding lacks, so that it can be a value or a message of the database."""

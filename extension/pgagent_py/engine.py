@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from . import run
 from .bookkeeper import Agent, Answers, Bookkeeper
-from .encoding import find
+from .encoding import Untranslatable, find
 from .ledger import Row
 from .outbox import Ended, Outbox
 from .pool import Pool
@@ -23,8 +23,10 @@ from .target import InvalidTarget, Loopback, Target, redact_failure, remote_targ
 
 INTERRUPT_SECONDS = 0.1
 FLUSH_SECONDS = 0.5
+SEND_SECONDS = 0.2
 GATHER_SECONDS = 0.002
 CANCEL_SECONDS = 0.25
+REMOTE_PAUSE_SECONDS = 1.0
 IDLE_SESSIONS_KEPT = 4
 NO_CONNECTION = "Couldn't get a connection to the database!"
 CANCELLED = "aborted: run_due was cancelled"
@@ -38,7 +40,8 @@ Report = tuple[int, int, str, str, str, str, str]
 class ActiveRun:
     """A run in this engine's hands; ``run.steps[0]`` is its current step.
 
-    ``begun``: the step may be sent; ``jslid``: its log row, None if its row or the run's was deleted meanwhile.
+    ``begun``: the step may be sent, at ``not_before_seconds``;
+    ``jslid``: its log row, None if its row or the run's was deleted meanwhile.
     """
 
     run: Run
@@ -46,6 +49,7 @@ class ActiveRun:
     begun: bool = False
     jslid: int | None = None
     session: StepSession | None = None
+    not_before_seconds: float = 0.0
     detail: str = ""
 
 
@@ -135,7 +139,16 @@ class Engine:
     def _is_done(self, now: float) -> bool:
         if self.is_idle and not self.books.is_reaping and (self.books.claimed_all or self.draining):
             return True
-        return now >= self._until and (self._is_flushed or now >= self._until + FLUSH_SECONDS)
+        if now < self._until:
+            return False
+        has_sent = self.books.has_claimed and not self._has_unsent()
+        return (
+            self._is_flushed and (has_sent or now >= self._until + SEND_SECONDS)
+        ) or now >= self._until + FLUSH_SECONDS
+
+    def _has_unsent(self) -> bool:
+        sessions = [active.session for active in self._runs.values() if active.begun]
+        return any(session is None or not session.is_executing for session in sessions)
 
     def _keep_books(self, now: float) -> None:
         """Submits, unless more ends of steps are likely to come in a moment, to be written in the same transaction."""
@@ -152,7 +165,7 @@ class Engine:
 
     def _capacity(self, now: float) -> int:
         """How many more runs may be claimed; while connections are scarce, no more than there are sessions."""
-        if self.draining or self._aborting or now >= self._until:
+        if self.draining or self._aborting or (now >= self._until and self.books.has_claimed):
             return 0
         most = min(self.parallel_runs, max(1, len(self.pool))) if self.pool.is_paused(now) else self.parallel_runs
         return most - len(self._runs)
@@ -194,7 +207,7 @@ class Engine:
     def _start_steps(self, now: float) -> None:
         """Gives a session to every run whose step has its log row and waits for one."""
         for active in tuple(self._runs.values()):
-            if active.begun and active.session is None:
+            if active.begun and active.session is None and now >= active.not_before_seconds:
                 self._start_step(active, now)
 
     def _start_step(self, active: ActiveRun, now: float) -> None:
@@ -206,7 +219,16 @@ class Engine:
             return
         active.session = session
         if session is not None and session.state is State.IDLE:
+            self._send(active, session, now)
+
+    def _send(self, active: ActiveRun, session: StepSession, now: float) -> None:
+        try:
             session.begin(active.run.steps[0].code, self.encoding)
+        except Untranslatable as error:
+            session.taken = False
+            active.session = None
+            text = f"the step cannot be executed in its database: {error}"
+            self._end_step(active, Outcome(FAILED, -1, text), now)
 
     def _target(self, step: Step) -> Target:
         if step.connstr:
@@ -221,30 +243,37 @@ class Engine:
             if active is None or self._aborting:
                 session.taken = False
             else:
-                session.begin(active.run.steps[0].code, self.encoding)
+                self._send(active, session, now)
             return
         if session.state is State.CLOSED:
             self.pool.discard(session)
         if active is not None:
             active.session = None
-            outcome = self._read_outcome(session, now)
+            outcome = self._read_outcome(active, session, now)
             if outcome is not None:
                 self._end_step(active, outcome, now)
 
-    def _read_outcome(self, session: StepSession, now: float) -> Outcome | None:
+    def _read_outcome(self, active: ActiveRun, session: StepSession, now: float) -> Outcome | None:
         """How the step of this session ended; None: it was not sent, and waits for another session."""
         outcome = session.outcome
         if outcome is None:
-            if session.loss is None or session.was_connected:
+            if session.loss is None or session.was_ready:
                 return None
             if session.loss.sqlstate == TOO_MANY_CONNECTIONS:
-                self.pool.pause(now)
+                self._wait_for_slot(active, session, now)
                 return None
             text = str(session.loss) if session.target.is_own_server else redact_failure(str(session.loss))
             return Outcome(FAILED, -1, f"{NO_CONNECTION}\n{text}")
         if self._aborting and outcome.ending != SUCCEEDED:
             return Outcome(ABORTED, outcome.result, f"{outcome.output}\n{CANCELLED}".strip())
         return outcome
+
+    def _wait_for_slot(self, active: ActiveRun, session: StepSession, now: float) -> None:
+        """The server has no connection left. If it is ours, all runs wait a little; if another one, this run does."""
+        if session.target.is_own_server:
+            self.pool.pause(now)
+        else:
+            active.not_before_seconds = now + REMOTE_PAUSE_SECONDS
 
     def _cancel_steps(self) -> None:
         """Has the server cancel what the steps execute, and waits a little for their true ends."""

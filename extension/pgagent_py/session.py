@@ -172,7 +172,8 @@ class _Results:
 class StepSession:
     """A session for steps: clean at every begin. After FINISHED, ``outcome`` is set; after LOST, ``loss`` is.
 
-    ``taken``: promised to a run. ``unread``: results are waiting inside libpq, whatever the socket says.
+    ``taken``: promised to a run. ``was_ready``: a step could have been sent.
+    ``unread``: results are waiting inside libpq, whatever the socket says.
     """
 
     def __init__(self, target: Target, output_limit: int, now_seconds: float) -> None:
@@ -183,7 +184,7 @@ class StepSession:
         self.idle_since_seconds = now_seconds
         self.unread = False
         self.taken = False
-        self._encoding = UTF8
+        self.was_ready = False
         self._output_limit = output_limit
         self._results = _Results(HeadTail(output_limit))
         self._link = Link(target.conninfo, now_seconds + target.connect_timeout_seconds)
@@ -204,11 +205,6 @@ class StepSession:
         return self.state in (State.RUNNING, State.ROLLING_BACK)
 
     @property
-    def was_connected(self) -> bool:
-        """Whether the connection had been made."""
-        return self._link.connected
-
-    @property
     def backend_pid(self) -> int:
         """Process id of the session's backend, on its server."""
         return self._link.pgconn.backend_pid
@@ -224,11 +220,11 @@ class StepSession:
 
     def begin(self, code: bytes, encoding: Encoding) -> None:
         """Sends the text of a step, as one simple query; the session must be idle. An end of the connection shows
-        in the next advance.
+        in the next advance. Raises Untranslatable if the session's encoding lacks a character of the text.
         """
-        self._encoding = find((self._link.pgconn.parameter_status(b"client_encoding") or b"UTF8").decode())
-        if self._encoding.name != encoding.name:
-            code = self._encoding.encode(encoding.decode(code))
+        spoken = self._find_encoding()
+        if spoken.name != encoding.name:
+            code = spoken.encode_exactly(encoding.decode(code))
         self._results = _Results(HeadTail(self._output_limit))
         self.outcome = None
         self._link.pgconn.notice_handler = self._keep_notice
@@ -282,6 +278,7 @@ class StepSession:
 
     def _become_idle(self, now_seconds: float) -> Event:
         self.state = State.IDLE
+        self.was_ready = True
         self.idle_since_seconds = now_seconds
         return Event.READY
 
@@ -356,12 +353,16 @@ class StepSession:
         self._send(b"rollback", State.ROLLING_BACK)
         return None
 
+    def _find_encoding(self) -> Encoding:
+        """The encoding of the session: its database's, unless a role, a database or the step itself has set another."""
+        return find((self._link.pgconn.parameter_status(b"client_encoding") or b"UTF8").decode())
+
     def _judge(self) -> Outcome:
         results = self._results
         if not results.executed and not results.failed:
             results.failed = True
             results.output.append(EMPTY_CODE.encode())
-        text = self._encoding.read_output(results.output.kept()).strip()
+        text = self._find_encoding().read_output(results.output.kept()).strip()
         if results.failed:
             return Outcome(FAILED, -1, text)
         return Outcome(SUCCEEDED, min(results.rows, MOST_INT4), text)
@@ -376,7 +377,7 @@ class StepSession:
 
     def _lose(self, loss: ConnectionLost) -> Event:
         if self.is_executing:
-            said = self._encoding.read_output(self._results.output.kept())
+            said = self._find_encoding().read_output(self._results.output.kept())
             news = [line for line in str(loss).splitlines() if line not in said]
             self.outcome = Outcome(FAILED, -1, "\n".join([said.rstrip(), *news]).strip())
         self.loss = loss
