@@ -17,7 +17,7 @@ TESTS ?=
 PYTEST_FLAGS ?=
 # A procedure that commits cannot pin its search_path: its names are qualified instead.
 PGSPOT_FLAGS ?= --ignore-lang plpython3u --proc-without-search-path \
-    'pgagent.run_until_idle(station text,INOUT succeeded int4,INOUT failed int4,INOUT aborted int4)'
+    'pgagent.run_until_idle(station pg_catalog.text,INOUT succeeded integer,INOUT failed integer,INOUT aborted integer)'
 
 .PHONY: help build install uninstall deps test lint typecheck format bench demo demo-stop clean
 

@@ -307,9 +307,9 @@ class Engine:
         first_line = output.strip().partition("\n")[0]
         if first_line:
             active.detail = f'step "{step.name}": {first_line}'
-        active.run = active.run.without_first_step()
-        ended = run.judge_run(status, len(active.run.steps))
+        ended = run.judge_run(status, len(active.run.steps) - 1)
         if ended is None:
+            active.run = active.run.without_first_step()
             self._next_step(active)
         else:
             self._end_run(active, ended, now)

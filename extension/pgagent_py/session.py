@@ -292,16 +292,16 @@ class StepSession:
             result = pgconn.get_result()
             if result is None:
                 return True
-            if result.status == pq.ExecStatus.COPY_OUT:
+            status = result.status
+            if status == pq.ExecStatus.COPY_OUT:
                 if not self._drop_copied_data():
                     return False
-            elif result.status != pq.ExecStatus.SINGLE_TUPLE:
-                self._take_result(result)
+            elif status != pq.ExecStatus.SINGLE_TUPLE:
+                self._take_result(result, status)
         self.unread = True
         return False
 
-    def _take_result(self, result: pq.abc.PGresult) -> None:
-        status = result.status
+    def _take_result(self, result: pq.abc.PGresult, status: int) -> None:
         results = self._results
         if status in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
             results.rows = result.command_tuples or 0

@@ -10,6 +10,8 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import class_row
 
+from harness.waiting import wait_until
+
 LONG_AGO = datetime(2020, 1, 1, tzinfo=timezone.utc)
 
 WAITING_CODE = "select pg_advisory_lock_shared(4711)"
@@ -47,6 +49,18 @@ _STEP_LOGS = """
     where l.jsljlgid = %s order by l.jslid
 """
 
+
+_START_AFRESH = """
+    reset all;
+    select pg_advisory_unlock_all();
+    delete from pgagent.pga_job;
+    delete from pgagent._batch_step;
+    update pgagent.settings
+    set parallel_runs = default, conninfo = default, connect_timeout = default,
+        session_idle_timeout = default, output_limit = default;
+    drop schema public cascade;
+    create schema public
+"""
 
 _HELD_STEPS = """
     select count(*) from pg_locks l join pg_database d on d.oid = l.database
@@ -230,6 +244,21 @@ def release_steps(conn: Connection[Any]) -> None:
 def held_steps(conn: Connection[Any]) -> int:
     """Count the steps of this database that wait to be released."""
     return int(value(conn, _HELD_STEPS))
+
+
+def run_until_held(engine: Connection[Any], steps: int = 1) -> None:
+    """Call run_due until so many steps wait to be released."""
+
+    def are_held() -> bool:
+        run_due(engine, "0.05 s")
+        return held_steps(engine) >= steps
+
+    wait_until(are_held, what=f"{steps} steps to be held")
+
+
+def start_afresh(conn: Connection[Any]) -> None:
+    """Empty a database that several tests use one after another: no jobs, no tables, default settings."""
+    conn.execute(_START_AFRESH)
 
 
 def _step_row(conn: Connection[Any], jobid: int, position: int, step: Step) -> tuple[Any, ...]:

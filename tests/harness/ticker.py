@@ -75,6 +75,12 @@ class Ticker:
 
         return wait_until(find, deadline_seconds, lambda: f"a line like {pattern!r} from the ticker\n{self.log}")
 
+    def server_pid(self, session: str) -> int:
+        """Wait until a session, ``due`` or ``batch``, is connected; return the id of its backend, the newest one's."""
+        pattern = rf"connected session={session} server_pid=(\d+)"
+        self.wait_for_line(pattern)
+        return int(re.findall(pattern, self.log)[-1])
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the ticker alone, not to its children."""
         self._running.send_signal(number)

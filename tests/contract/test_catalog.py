@@ -1,0 +1,276 @@
+"""Rules that every object of the extension keeps, checked against the catalog and the SQL sources."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from harness import Cluster
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SEARCH_PATH = "search_path=pg_catalog, pg_temp"
+
+WITHOUT_SEARCH_PATH = {
+    "run_until_idle": "a procedure with a SET clause cannot commit; its names are qualified instead",
+}
+
+SECURITY_DEFINER = {
+    "_agent_is_alive": "backend_start of other roles' sessions is hidden from an unprivileged engine",
+    "_recompute": "a change of a schedule changes its job, whatever the role may do to pga_job",
+    "pga_exception_trigger": "as _recompute",
+    "pga_job_trigger": "computes with functions that a job's owner may not call",
+    "pga_schedule_trigger": "as _recompute",
+    "settings_trigger": "as _recompute",
+}
+
+NOT_DUMPED = {
+    "pga_jobagent": "agents are sessions of this server",
+    "_batch_step": "a queue between sessions of this server",
+}
+
+NAMESPACE = "pronamespace = 'pgagent'::regnamespace"
+
+_PUBLIC_GRANTS = """
+    with object (kind, name, acl) as (
+        select 'schema', nspname::text, coalesce(nspacl, acldefault('n', nspowner))
+        from pg_namespace where nspname = 'pgagent'
+        union all
+        select 'relation', relname::text,
+               coalesce(relacl, acldefault(case relkind when 'S' then 's' else 'r' end::"char", relowner))
+        from pg_class where relnamespace = 'pgagent'::regnamespace and relkind not in ('i', 'I')
+        union all
+        select 'column', attrelid::regclass || '.' || attname, attacl
+        from pg_attribute join pg_class c on c.oid = attrelid
+        where c.relnamespace = 'pgagent'::regnamespace and attacl is not null
+        union all
+        select 'function', proname::text, coalesce(proacl, acldefault('f', proowner)) from pg_proc
+        where pronamespace = 'pgagent'::regnamespace
+        union all
+        select 'type', typname::text, coalesce(typacl, acldefault('T', typowner)) from pg_type t
+        where typnamespace = 'pgagent'::regnamespace and typelem = 0
+          and not exists (select from pg_class c where c.oid = t.typrelid and c.relkind <> 'c')
+    )
+    select kind, name, privilege_type from object, aclexplode(acl) where grantee = 0 order by 1, 2, 3
+"""
+
+_UNCOMMENTED = """
+    select 'schema ' || nspname from pg_namespace
+    where nspname = 'pgagent' and obj_description(oid, 'pg_namespace') is null
+    union all
+    select 'relation ' || relname from pg_class
+    where relnamespace = 'pgagent'::regnamespace and relkind in ('r', 'v', 'm', 'p', 'f', 'c')
+      and obj_description(oid, 'pg_class') is null
+    union all
+    select 'column ' || attrelid::regclass || '.' || attname from pg_attribute join pg_class c on c.oid = attrelid
+    where relnamespace = 'pgagent'::regnamespace and relkind in ('r', 'v', 'm', 'p', 'f', 'c') and attnum > 0
+      and not attisdropped and col_description(attrelid, attnum) is null
+    union all
+    select 'function ' || oid::regprocedure from pg_proc
+    where pronamespace = 'pgagent'::regnamespace and obj_description(oid, 'pg_proc') is null
+    union all
+    select 'trigger ' || tgname || ' on ' || tgrelid::regclass from pg_trigger t join pg_class c on c.oid = tgrelid
+    where relnamespace = 'pgagent'::regnamespace and not tgisinternal and obj_description(t.oid, 'pg_trigger') is null
+"""
+
+_NOT_OF_THE_EXTENSION = """
+    select pg_describe_object(classid, objid, 0)
+    from (
+        select 'pg_class'::regclass, oid from pg_class
+        where relnamespace = 'pgagent'::regnamespace and relkind not in ('i', 'I')
+        union all
+        select 'pg_proc'::regclass, oid from pg_proc where pronamespace = 'pgagent'::regnamespace
+        union all
+        select 'pg_type'::regclass, oid from pg_type
+        where typnamespace = 'pgagent'::regnamespace and typelem = 0 and typrelid = 0
+        union all
+        select 'pg_operator'::regclass, oid from pg_operator where oprnamespace = 'pgagent'::regnamespace
+        union all
+        select 'pg_namespace'::regclass, oid from pg_namespace where nspname = 'pgagent'
+    ) object (classid, objid)
+    where not exists (
+        select from pg_depend d join pg_extension e on e.oid = d.refobjid
+        where d.refclassid = 'pg_extension'::regclass and d.deptype = 'e' and e.extname = 'pgagent_py'
+          and (d.classid, d.objid) = (object.classid, object.objid))
+"""
+
+_MEMBERS_ELSEWHERE = """
+    select pg_describe_object(d.classid, d.objid, 0)
+    from pg_depend d join pg_extension e on e.oid = d.refobjid
+    where d.refclassid = 'pg_extension'::regclass and d.deptype = 'e' and e.extname = 'pgagent_py'
+      and (pg_identify_object(d.classid, d.objid, 0)).schema is distinct from 'pgagent'
+      and d.classid <> 'pg_namespace'::regclass
+"""
+
+
+@pytest.fixture(scope="module")
+def catalog(cluster: Cluster) -> Iterator[Connection[TupleRow]]:
+    """A session in a database with the extension, for tests that change nothing."""
+    made = cluster.create_database("catalog_of_contract")
+    with cluster.connect(made.name) as conn:
+        yield conn
+    cluster.drop_database(made.name)
+
+
+def names(conn: Connection[TupleRow], query: str) -> list[str]:
+    """The only column of a query, sorted."""
+    return sorted(row[0] for row in conn.execute(query))
+
+
+def test_public_has_no_privilege(catalog: Connection[TupleRow]) -> None:
+    assert catalog.execute(_PUBLIC_GRANTS).fetchall() == []
+
+
+def test_public_has_no_privilege_whatever_the_installers_defaults(cluster: Cluster) -> None:
+    made = cluster.create_database("default_privileges", extension=False)
+    try:
+        with cluster.connect(made.name) as conn:
+            for kind in ("tables", "sequences", "functions", "types", "schemas"):
+                conn.execute(f"alter default privileges grant all on {kind} to public")
+            conn.execute("set client_min_messages = error")
+            conn.execute("create extension pgagent_py cascade")
+            assert conn.execute(_PUBLIC_GRANTS).fetchall() == []
+    finally:
+        cluster.drop_database(made.name)
+
+
+def test_role_without_grants_can_do_nothing(catalog: Connection[TupleRow]) -> None:
+    with catalog.transaction(force_rollback=True):
+        catalog.execute("create role nobody_at_all")
+        catalog.execute("set local role nobody_at_all")
+        for statement in ("select from pgagent.pga_job", "select pgagent.pgagent_schema_version()"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), catalog.transaction():
+                catalog.execute(statement)
+
+
+def test_role_that_may_use_the_schema_may_call_no_function(catalog: Connection[TupleRow]) -> None:
+    with catalog.transaction(force_rollback=True):
+        catalog.execute("create role nobody_at_all")
+        catalog.execute("grant usage on schema pgagent to nobody_at_all")
+        callable_functions = names(
+            catalog,
+            "select oid::regprocedure::text from pg_proc where pronamespace = 'pgagent'::regnamespace"
+            " and has_function_privilege('nobody_at_all', oid, 'execute')",
+        )
+        assert callable_functions == []
+
+
+def test_functions_pin_their_search_path(catalog: Connection[TupleRow]) -> None:
+    unpinned = names(
+        catalog,
+        f"select proname::text from pg_proc where {NAMESPACE}"
+        f" and coalesce(not proconfig @> array['{SEARCH_PATH}'], true)",
+    )
+    assert unpinned == sorted(WITHOUT_SEARCH_PATH)
+
+
+def test_security_definer_has_a_reason(catalog: Connection[TupleRow]) -> None:
+    assert names(catalog, f"select proname::text from pg_proc where {NAMESPACE} and prosecdef") == sorted(
+        SECURITY_DEFINER
+    )
+
+
+def test_everything_has_a_comment(catalog: Connection[TupleRow]) -> None:
+    assert names(catalog, _UNCOMMENTED) == []
+
+
+def test_comments_are_sentences(catalog: Connection[TupleRow]) -> None:
+    odd = names(
+        catalog,
+        "select description from pg_description d join pg_depend e on (e.classid, e.objid) = (d.classoid, d.objoid)"
+        " where e.deptype = 'e' and e.refobjid = (select oid from pg_extension where extname = 'pgagent_py')"
+        r" and description !~ '\.$'",
+    )
+    assert odd == []
+
+
+def test_everything_in_the_schema_belongs_to_the_extension(catalog: Connection[TupleRow]) -> None:
+    assert names(catalog, _NOT_OF_THE_EXTENSION) == []
+
+
+def test_the_extension_has_nothing_outside_its_schema(catalog: Connection[TupleRow]) -> None:
+    assert names(catalog, _MEMBERS_ELSEWHERE) == []
+
+
+def test_tables_and_sequences_are_dumped(catalog: Connection[TupleRow]) -> None:
+    not_registered = names(
+        catalog,
+        "select relname::text from pg_class where relnamespace = 'pgagent'::regnamespace and relkind in ('r', 'S')"
+        " and oid <> all (select unnest(extconfig) from pg_extension where extname = 'pgagent_py')",
+    )
+    assert not_registered == sorted(NOT_DUMPED)
+
+
+def test_instants_have_a_time_zone(catalog: Connection[TupleRow]) -> None:
+    without = names(
+        catalog,
+        "select attrelid::regclass || '.' || attname from pg_attribute join pg_class c on c.oid = attrelid"
+        " where relnamespace = 'pgagent'::regnamespace and atttypid in ('timestamp'::regtype, 'timetz'::regtype)",
+    )
+    assert without == []
+
+
+def test_foreign_keys_have_an_index(catalog: Connection[TupleRow]) -> None:
+    """Or a deleted job, step or agent makes the server read a whole log. Classes are few, and stay."""
+    without = names(
+        catalog,
+        "select conname::text from pg_constraint k where contype = 'f' and connamespace = 'pgagent'::regnamespace"
+        " and not exists (select from pg_index i where i.indrelid = k.conrelid and i.indkey[0] = k.conkey[1])",
+    )
+    assert without == ["pga_job_jobjclid_fkey"]
+
+
+def test_every_public_function_is_called_by_a_test(catalog: Connection[TupleRow]) -> None:
+    public = names(
+        catalog,
+        f"select distinct proname::text from pg_proc where {NAMESPACE} and proname !~ '^_'"
+        " and prorettype <> 'trigger'::regtype",
+    )
+    texts = [path.read_text() for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__).resolve()]
+    uncalled = [name for name in public if not any(re.search(rf"\bpgagent\.{name}\(", text) for text in texts)]
+    assert uncalled == []
+
+
+def read_headers() -> dict[str, str]:
+    """What stands between CREATE FUNCTION or PROCEDURE and the body, by name, in the SQL sources."""
+    found = {}
+    for path in sorted((ROOT / "sql").rglob("*.sql")):
+        for header in re.findall(r"^create (?:function|procedure) .*?^as ", path.read_text(), re.MULTILINE | re.DOTALL):
+            found[re.split(r"[ (]", header, maxsplit=3)[2]] = header
+    return found
+
+
+HEADERS = read_headers()
+
+
+def test_sources_have_every_function_of_the_catalog(catalog: Connection[TupleRow]) -> None:
+    assert names(catalog, f"select oid::regproc::text from pg_proc where {NAMESPACE}") == sorted(HEADERS)
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_function_says_what_it_is(name: str) -> None:
+    header = HEADERS[name]
+    assert re.search(r"\blanguage \w+", header)
+    assert re.search(r"\bsecurity (invoker|definer)\b", header)
+    assert header.startswith("create procedure") or re.search(r"\b(volatile|stable|immutable)\b", header)
+    assert "security definer" not in header or re.search(r"security definer  -- \w+", header)
+
+
+def test_sources_create_and_never_replace() -> None:
+    loose = re.compile(r"\b(create or replace|create [a-z ]+ if not exists|cascade;)", re.IGNORECASE)
+    texts = {path.name: re.sub(r"--.*", "", path.read_text()) for path in (ROOT / "sql").rglob("*.sql")}
+    assert [name for name, text in texts.items() if loose.search(text)] == []
+
+
+def test_stubs_hold_no_logic() -> None:
+    """A PL/Python body is run anew at each call and seen by no linter: loading apart, it imports and calls."""
+    body = re.compile(r"language plpython3u.*?^as \$\$\n(.*?)^\$\$", re.MULTILINE | re.DOTALL)
+    files = [path for path in (ROOT / "sql").rglob("*.sql") if path.name != "_python_load.sql"]
+    long = [path.name for path in files for stub in body.findall(path.read_text()) if stub.count("\n") > 4]
+    assert long == []
