@@ -13,6 +13,7 @@ from psycopg.rows import TupleRow
 from pytest_postgresql.janitor import DatabaseJanitor
 
 from harness.cluster import Cluster, Database, pg_config, server_directory
+from harness.jobs import start_afresh
 
 TEMPLATE = "pgagent_template"
 
@@ -42,18 +43,34 @@ def new_cluster() -> Iterator[Callable[..., Cluster]]:
         yield lambda **settings: stack.enter_context(Cluster(**settings))
 
 
-@pytest.fixture
-def database(cluster: Cluster, template: str) -> Iterator[Database]:
-    """A fresh database with the extension, dropped after the test."""
-    with _copy_of(cluster, template) as name:
-        yield Database(name, cluster.conninfo(name))
-
-
-@pytest.fixture
-def connection(database: Database) -> Iterator[psycopg.Connection[TupleRow]]:
-    """A superuser's session in the test's database, in autocommit mode."""
-    with psycopg.connect(database.conninfo, autocommit=True) as conn:
+@pytest.fixture(scope="module")
+def module_session(cluster: Cluster, template: str) -> Iterator[psycopg.Connection[TupleRow]]:
+    """One session in one database for all tests of a module marked ``shared_database``: the engine is loaded once."""
+    with _copy_of(cluster, template) as name, psycopg.connect(cluster.conninfo(name), autocommit=True) as conn:
         yield conn
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest, cluster: Cluster, template: str) -> Iterator[Database]:
+    """A fresh database with the extension, dropped after the test; or the module's."""
+    if request.node.get_closest_marker("shared_database"):
+        name = request.getfixturevalue("module_session").info.dbname
+        yield Database(name, cluster.conninfo(name))
+    else:
+        with _copy_of(cluster, template) as name:
+            yield Database(name, cluster.conninfo(name))
+
+
+@pytest.fixture
+def connection(request: pytest.FixtureRequest, database: Database) -> Iterator[psycopg.Connection[TupleRow]]:
+    """A superuser's session in the test's database, in autocommit mode; or the module's, with nothing in it."""
+    if request.node.get_closest_marker("shared_database"):
+        conn = request.getfixturevalue("module_session")
+        start_afresh(conn)
+        yield conn
+    else:
+        with psycopg.connect(database.conninfo, autocommit=True) as conn:
+            yield conn
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .output import escape, shorten
+from .output import shorten
 from .run import ABORTED, FAILED, SUCCEEDED, judge_step
 from .spi import Plpy
 
@@ -49,7 +49,8 @@ def finish_step(plpy: Plpy, jslid: int, exit_code: int | None, output: str | Non
     status = judge_step(ending, taken["on_error"])
     plpy.execute(plpy.prepare(CLOSE_STEP, ["int4", "text", "int4"]), [jslid, status, exit_code])
     if output:
-        _write_output(plpy, jslid, shorten(output, taken["output_limit"]))
+        text = shorten(output, taken["output_limit"])
+        plpy.execute(plpy.prepare(WRITE_OUTPUT, ["int4", "text"]), [jslid, text])
     if ending == ABORTED and len(plpy.execute(plpy.prepare(HOLD_JOB, ["int4"]), [taken["jobid"]])):
         plpy.execute(plpy.prepare(CLOSE_RUN, ["int4"]), [taken["jlgid"]])
         plpy.execute(plpy.prepare(FREE_JOB, ["int4"]), [taken["jobid"]])
@@ -58,12 +59,3 @@ def finish_step(plpy: Plpy, jslid: int, exit_code: int | None, output: str | Non
         plpy.execute(plpy.prepare(HAND_ON, ["int4", "text"]), [jslid, ending])
         plpy.execute(TELL_ENGINES)
     return True
-
-
-def _write_output(plpy: Plpy, jslid: int, text: str) -> None:
-    """Keeps the output, in ASCII if the database cannot hold its characters."""
-    plan = plpy.prepare(WRITE_OUTPUT, ["int4", "text"])
-    try:
-        plpy.execute(plan, [jslid, text])
-    except plpy.spiexceptions.UntranslatableCharacter:
-        plpy.execute(plan, [jslid, escape(text)])

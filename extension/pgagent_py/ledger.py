@@ -164,14 +164,9 @@ NEXT_DUE = Statement(
     Kind.SCALAR,
 )
 
-# jlgid, jstid. Answers jlgid, jslid for a step begun; jlgid, null for a step whose row, or whose run's row, is gone;
-# no row: locked. A row that an earlier submission has made, whose answer was lost, is found again, by its run: a step's
-# history may be long.
-BEGIN_STEPS = Statement(
-    b"begin_steps",
-    """
-with entry as (
-    select * from unnest($1::int4[], $2::int4[]) as e (jlgid, jstid)
+# The log rows of entries' steps. A row of another transaction that is locked is left out; a row that an earlier
+# submission has made, whose answer was lost, is found again, by its run: a step's history may be long.
+_BEGIN = """
 ), held_run as (
     select l.jlgid from pgagent.pga_joblog l where l.jlgid in (select e.jlgid from entry e)
        for key share of l skip locked
@@ -191,8 +186,8 @@ with entry as (
       join held_step s on s.jstid = e.jstid
      where e.jlgid not in (select x.jsljlgid from existing x)
     returning jsljlgid, jslid
-)
-select jsljlgid, jslid from begun
+"""
+_BEGUN_OR_GONE = """
 union all
 select jsljlgid, jslid from existing
 union all
@@ -201,7 +196,16 @@ select e.jlgid, null
   left join pgagent.pga_joblog l on l.jlgid = e.jlgid
   left join pgagent.pga_jobstep s on s.jstid = e.jstid
  where l.jlgid is null or s.jstid is null
-""",
+"""
+
+# jlgid, jstid. Answers jlgid, jslid for a step begun; jlgid, null for a step whose row, or whose run's row, is gone;
+# no row: locked.
+BEGIN_STEPS = Statement(
+    b"begin_steps",
+    "with entry as (select * from unnest($1::int4[], $2::int4[]) as e (jlgid, jstid)"
+    + _BEGIN
+    + ") select jsljlgid, jslid from begun"
+    + _BEGUN_OR_GONE,
 )
 
 # jslid, status, result, seconds since it ended. Answers the ids that are still open: locked. A row that is no longer
@@ -233,15 +237,28 @@ select e.jslid
 )
 
 # jslid, output. After the status, because an output can be refused: by the encoding, by a full disk. What another agent
-# has written stays.
+# has written stays. Answers the ids that have no output yet: locked, or their step is still open.
 WRITE_OUTPUT = Statement(
     b"write_output",
     """
-update pgagent.pga_jobsteplog l
-   set jsloutput = e.output
-  from unnest($1::int4[], $2::text[]) as e (jslid, output)
- where l.jslid = e.jslid
-   and coalesce(l.jsloutput, '') = ''
+with entry as (
+    select * from unnest($1::int4[], $2::text[]) as e (jslid, output)
+), held as (
+    select l.jslid from pgagent.pga_jobsteplog l
+     where l.jslid in (select e.jslid from entry e) and l.jslstatus <> 'r' and coalesce(l.jsloutput, '') = ''
+       for no key update of l skip locked
+), written as (
+    update pgagent.pga_jobsteplog l
+       set jsloutput = e.output
+      from entry e
+      join held h on h.jslid = e.jslid
+     where l.jslid = e.jslid
+)
+select e.jslid
+  from entry e
+ where e.jslid not in (select h.jslid from held h)
+   and exists (select from pgagent.pga_jobsteplog l
+                where l.jslid = e.jslid and (l.jslstatus = 'r' or coalesce(l.jsloutput, '') = ''))
 """,
 )
 
@@ -289,8 +306,9 @@ with entry as (
     update pgagent.pga_job j
        set jobagentid = null, jobnextrun = coalesce(to_timestamp(n.epoch), 'infinity')
       from held h
-      join unnest($1::int4[], pgagent._next_run_epochs($1::int4[], date_part('epoch', date_trunc('second', now()))))
-        as n (jobid, epoch) on n.jobid = h.jobid
+      join unnest($1::int4[], pgagent._next_run_epochs(
+               $1::int4[], date_part('epoch', date_trunc('second', clock_timestamp())))) as n (jobid, epoch)
+        on n.jobid = h.jobid
      where j.jobid = h.jobid
 )
 select e.jobid
@@ -311,25 +329,9 @@ with entry as (
            (e.steps::jsonb -> 0 ->> 'jstid')::int4 as jstid
       from unnest($1::int4[], $2::int4[], $3::text[], $4::text[], $5::timestamptz[], $6::int4[], $7::text[])
         as e (jlgid, jobid, jobname, jobhostagent, started, pid, steps)
-), held_run as (
-    select l.jlgid from pgagent.pga_joblog l where l.jlgid in (select e.jlgid from entry e)
-       for key share of l skip locked
-), held_step as (
-    select s.jstid from pgagent.pga_jobstep s where s.jstid in (select e.jstid from entry e)
-       for key share of s skip locked
-), existing as (
-    select l.jsljlgid, l.jslid
-      from pgagent.pga_jobsteplog l
-      join entry e on e.jlgid = l.jsljlgid and e.jstid is not distinct from l.jsljstid
-     where l.jslstatus = 'r'
-), begun as (
-    insert into pgagent.pga_jobsteplog (jsljlgid, jsljstid, jslstatus, jslstart)
-    select e.jlgid, e.jstid, 'r', clock_timestamp()
-      from entry e
-      join held_run r on r.jlgid = e.jlgid
-      join held_step s on s.jstid = e.jstid
-     where e.jlgid not in (select x.jsljlgid from existing x)
-    returning jsljlgid, jslid
+"""
+    + _BEGIN
+    + """
 ), queued as (
     insert into pgagent._batch_step (jslid, jlgid, jobid, jobname, jobhostagent, started, agentid, steps)
     select b.jslid, e.jlgid, e.jobid, e.jobname, e.jobhostagent, e.started, e.pid, e.steps
@@ -339,15 +341,8 @@ with entry as (
     select pg_notify('pgagent_batch', '') from begun limit 1
 )
 select b.jsljlgid, b.jslid from begun b left join told on true
-union all
-select jsljlgid, jslid from existing
-union all
-select e.jlgid, null
-  from entry e
-  left join pgagent.pga_joblog l on l.jlgid = e.jlgid
-  left join pgagent.pga_jobstep s on s.jstid = e.jstid
- where l.jlgid is null or s.jstid is null
-""",
+"""
+    + _BEGUN_OR_GONE,
 )
 
 # $1 how many, $2 pid. Runs whose batch step has ended, with the steps from that one on: this engine goes on with them.
@@ -406,7 +401,8 @@ select count(pg_terminate_backend(s.pid))
 )
 
 # Runs of dead agents, and runs that nobody answers for, become 'd'; their jobs are free. An agent whose step sessions
-# still exist is left for the next time. Answers how many agents are dead and still there.
+# still exist is left for the next time; so is a run with a row that a client has locked, and its job with it. Answers
+# how many agents are dead and still there.
 REAP = Statement(
     b"reap",
     """
@@ -434,17 +430,11 @@ with dead as (
             or exists (select from pgagent.pga_joblog n where n.jlgjobid = l.jlgjobid and n.jlgid > l.jlgid))
        and not exists (select from pgagent._batch_step b where b.jlgid = l.jlgid and b.outcome is not null)
        for no key update of l skip locked
-), runs as (
-    update pgagent.pga_joblog l
-       set jlgstatus = 'd', jlgduration = clock_timestamp() - l.jlgstart
-      from lost
-     where l.jlgid = lost.jlgid
 ), lost_step as (
     select s.jslid
       from pgagent.pga_jobsteplog s
-      join pgagent.pga_joblog l on l.jlgid = s.jsljlgid
-     where s.jslstatus = 'r'
-       and (l.jlgstatus <> 'r' or l.jlgid in (select r.jlgid from lost r))
+     where s.jsljlgid in (select r.jlgid from lost r)
+       and s.jslstatus = 'r'
        for no key update of s skip locked
 ), steps as (
     update pgagent.pga_jobsteplog s
@@ -453,6 +443,16 @@ with dead as (
            jsloutput = concat_ws(e'\n', nullif(s.jsloutput, ''), 'aborted: the agent that ran this step is gone')
       from lost_step o
      where s.jslid = o.jslid
+), closed as (
+    update pgagent.pga_joblog l
+       set jlgstatus = 'd', jlgduration = clock_timestamp() - l.jlgstart
+      from lost
+     where l.jlgid = lost.jlgid
+       and not exists (select from pgagent.pga_jobsteplog s
+                        where s.jsljlgid = l.jlgid
+                          and s.jslstatus = 'r'
+                          and s.jslid not in (select o.jslid from lost_step o))
+    returning l.jlgid
 ), queue as (
     delete from pgagent._batch_step b
      where b.outcome is null
@@ -463,11 +463,16 @@ with dead as (
        set jobagentid = null, jobnextrun = null
       from held h
      where j.jobid = h.jobid
+       and not exists (select from pgagent.pga_joblog l
+                        where l.jlgjobid = j.jobid
+                          and l.jlgstatus = 'r'
+                          and l.jlgid not in (select c.jlgid from closed c))
+    returning j.jobid
 ), agents as (
     delete from pgagent.pga_jobagent a
      where a.jagpid in (select d.jagpid from dead d)
        and not exists (select from pgagent.pga_job j
-                        where j.jobagentid = a.jagpid and j.jobid not in (select h.jobid from held h))
+                        where j.jobagentid = a.jagpid and j.jobid not in (select f.jobid from freed f))
     returning a.jagpid
 )
 select count(*)
@@ -533,12 +538,13 @@ class Entry:
     failures: list[tuple[Row, str, str]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Call:
     """One execution in the pipeline: an entry, or one row of it."""
 
     entry: Entry
     rows: list[Row]
+    answers: list[Row] = field(default_factory=list)
 
 
 class Ledger:
@@ -551,6 +557,7 @@ class Ledger:
         self._entries: list[Entry] = []
         self._calls: list[_Call] = []
         self._position = 0
+        self._answered = False
         self._syncs = 0
         self._carefully = False
         self._failed = False
@@ -596,10 +603,10 @@ class Ledger:
             return None
         if self._failed and not self._carefully:
             self._carefully = True
-            for entry in self._entries:
-                entry.answers.clear()
             self._send([_Call(entry, [row]) for entry in self._entries for row in entry.rows])
             return None
+        for call in self._calls:
+            call.entry.answers.extend(call.answers)
         return self._entries
 
     def close(self) -> None:
@@ -649,20 +656,22 @@ class Ledger:
                 continue
             if result.status == pq.ExecStatus.PIPELINE_SYNC:
                 self._syncs -= 1
+                self._answered = False
             else:
                 self._take_result(result)
         self._prepared = True
         return True
 
     def _take_result(self, result: pq.abc.PGresult) -> None:
-        if self._prepared:
-            call = self._calls[self._position]
+        """A result of the next call; or, when all calls before a sync point have theirs, the failure to commit them."""
+        commits = self._answered and (self._carefully or self._position == len(self._calls))
+        if self._prepared and not commits:
             self._position += 1
-        else:
-            call = None
+            self._answered = True
+        call = self._calls[self._position - 1] if self._prepared else None
         if result.status in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
             if call is not None:
-                call.entry.answers.extend(_rows(result))
+                call.answers = _rows(result)
             return
         self._failed = True
         if result.status != pq.ExecStatus.FATAL_ERROR:
@@ -671,6 +680,7 @@ class Ledger:
         message = UTF8.read_output(result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message)
         if call is None:
             raise ConnectionLost(message, sqlstate)
+        call.answers = []
         if self._carefully:
             call.entry.failures.extend((row, sqlstate, message) for row in call.rows)
 

@@ -149,8 +149,11 @@ class Outbox:
 
     def _settle_outputs(self, entry: Entry) -> None:
         failed = {_number(row[0]): sqlstate for row, sqlstate, _ in entry.failures}
+        left_out = {_number(row[0]) for row in entry.answers}
         for row in entry.rows:
             jslid = _number(row[0])
+            if jslid in left_out:
+                continue
             sqlstate = failed.get(jslid)
             text = self._outputs.get(jslid, "")
             if sqlstate is None or (not _is_transient(sqlstate) and text.isascii()):

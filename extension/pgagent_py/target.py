@@ -55,7 +55,7 @@ class Loopback:
         """For the session that keeps the books: no setting of a role or a database disturbs it."""
         options = {
             "statement_timeout": "0",
-            "lock_timeout": "2000",
+            "lock_timeout": "500",
             "idle_in_transaction_session_timeout": "60000",
             "idle_session_timeout": CONTROL_IDLE_MILLISECONDS,
             "default_transaction_isolation": "read\\ committed",

@@ -4,21 +4,29 @@ language plpgsql volatile security definer  -- a change of a schedule changes it
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- Apart from the UPDATE, whose planner would compute it a second time.
-    epochs constant float8[] := pgagent._next_run_epochs(jobids, date_part('epoch', date_trunc('second', now())));
+    locked int4[];
+    epochs float8[];
 begin
+    -- First the rows, then the time: a run that ended while this transaction was open, or waited, must not come back.
+    locked := array(
+        select j.jobid
+          from pgagent.pga_job j
+         where j.jobid = any (jobids)
+           and j.jobenabled
+         order by j.jobid
+           for no key update);
+    -- Apart from the UPDATE, whose planner would compute it a second time.
+    epochs := pgagent._next_run_epochs(locked, date_part('epoch', date_trunc('second', clock_timestamp())));
     update pgagent.pga_job j
        set jobnextrun = to_timestamp(n.epoch)
-      from unnest(jobids, epochs) n (jobid, epoch)
+      from unnest(locked, epochs) n (jobid, epoch)
      where j.jobid = n.jobid
-       and j.jobenabled
        and j.jobagentid is null;
     -- While a job runs a value written counts as asked for; null only computes.
-    update pgagent.pga_job
+    update pgagent.pga_job j
        set jobnextrun = null
-     where jobid = any (jobids)
-       and jobenabled
-       and jobagentid is not null;
+     where j.jobid = any (locked)
+       and j.jobagentid is not null;
 end
 $$;
 comment on function pgagent._recompute(int4[]) is 'Computes and stores the next run of enabled jobs, all in one go.';

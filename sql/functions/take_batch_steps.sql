@@ -4,6 +4,7 @@ returns table (
 )
 language plpgsql volatile security invoker
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '500 ms'  -- a ticker's session must not stand still for one row
 as $$
 #variable_conflict use_column
 declare
@@ -68,6 +69,9 @@ begin
            set jslstart = clock_timestamp()
           from taken t
          where l.jslid = t.jslid
+           and l.jslid in (select k.jslid from pgagent.pga_jobsteplog k
+                            where k.jslid in (select u.jslid from taken u)
+                              for no key update skip locked)
     )
     select t.jslid, t.jlgid, t.jobid, t.jobname, (t.steps -> 0 ->> 'jstid')::int4, t.steps -> 0 ->> 'name',
            t.steps -> 0 ->> 'code', s.output_limit

@@ -22,7 +22,6 @@ from harness.jobs import (
     run_until_held,
     runs,
     sql_step,
-    start_afresh,
     step_logs,
     value,
 )
@@ -51,7 +50,6 @@ __all__ = [
     "run_until_held",
     "runs",
     "sql_step",
-    "start_afresh",
     "step_logs",
     "value",
     "wait_until",

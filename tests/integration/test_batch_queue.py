@@ -20,7 +20,6 @@ from harness import (
     run_due,
     runs,
     sql_step,
-    start_afresh,
     step_logs,
     value,
     wait_until,
@@ -29,26 +28,7 @@ from harness import (
 Connection = psycopg.Connection[TupleRow]
 
 
-@pytest.fixture(scope="module")
-def shared(cluster: Cluster, template: str) -> Iterator[Connection]:
-    """One session in one database for all tests here: each leaves its jobs at rest."""
-    made = cluster.create_database(f"{template}_batch_queue")
-    with psycopg.connect(made.conninfo, autocommit=True) as conn:
-        yield conn
-    cluster.drop_database(made.name)
-
-
-@pytest.fixture
-def connection(shared: Connection) -> Connection:
-    """The shared session, in an empty database."""
-    start_afresh(shared)
-    return shared
-
-
-@pytest.fixture
-def database(connection: Connection, cluster: Cluster) -> Database:
-    """The shared database."""
-    return Database(connection.info.dbname, cluster.conninfo(connection.info.dbname))
+pytestmark = pytest.mark.shared_database
 
 
 FREE = "select jobagentid is null from pgagent.pga_job where jobid = %s"

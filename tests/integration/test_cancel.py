@@ -233,6 +233,27 @@ def test_terminated_engine_is_cleaned_up_by_another_session(connection: Connecti
     assert_runs_again(connection, connection, jobid)
 
 
+@pytest.mark.parametrize("table", ["pga_joblog", "pga_jobsteplog"])
+def test_dead_engines_job_is_not_free_while_a_client_holds_its_log(
+    connection: Connection, engine: Connection, database: Database, table: str
+) -> None:
+    """Else the next run would begin while the log says that the last one is running."""
+    jobid = add_waiting_job(connection)
+    hold_steps(connection)
+    run_until_held(engine)
+    with psycopg.connect(database.conninfo) as client:
+        client.execute(f"select from pgagent.{table} for update")
+        connection.execute("select pg_terminate_backend(%s)", [engine.info.backend_pid])
+        wait_until(lambda: not held_steps(connection), REAP_SECONDS, "the orphaned statement to end")
+        make_due(connection, jobid)
+        run_due(connection, "0.5 s")
+        assert [run.status for run in runs(connection, jobid)] == ["r"]
+    release_steps(connection)
+    wait_until(lambda: reaped(connection, jobid), REAP_SECONDS)
+    run_due(connection)
+    assert [run.status for run in runs(connection, jobid)] == ["d", "s"]
+
+
 def test_terminated_engines_statement_elsewhere_ends_too(
     connection: Connection, engine: Connection, database: Database
 ) -> None:

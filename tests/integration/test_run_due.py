@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 
 import psycopg
@@ -12,7 +11,6 @@ from psycopg.rows import TupleRow
 
 from harness import (
     WAITING_CODE,
-    Cluster,
     Database,
     add_job,
     add_schedule,
@@ -24,7 +22,6 @@ from harness import (
     run_until_held,
     runs,
     sql_step,
-    start_afresh,
     step_logs,
     value,
     wait_until,
@@ -33,26 +30,7 @@ from harness import (
 Connection = psycopg.Connection[TupleRow]
 
 
-@pytest.fixture(scope="module")
-def shared(cluster: Cluster, template: str) -> Iterator[Connection]:
-    """One session in one database for all tests here: each leaves its jobs at rest."""
-    made = cluster.create_database(f"{template}_run_due")
-    with psycopg.connect(made.conninfo, autocommit=True) as conn:
-        yield conn
-    cluster.drop_database(made.name)
-
-
-@pytest.fixture
-def connection(shared: Connection) -> Connection:
-    """The shared session, in an empty database."""
-    start_afresh(shared)
-    return shared
-
-
-@pytest.fixture
-def database(connection: Connection, cluster: Cluster) -> Database:
-    """The shared database."""
-    return Database(connection.info.dbname, cluster.conninfo(connection.info.dbname))
+pytestmark = pytest.mark.shared_database
 
 
 JOB = "select jobagentid, jobnextrun from pgagent.pga_job where jobid = %s"
@@ -338,6 +316,45 @@ def test_log_rows_locked_by_a_client_hold_up_nothing_else(connection: Connection
             (run,) = runs(connection, jobid)
             assert run.status == "s", table
             assert [log.status for log in step_logs(connection, run)] == ["s", "s"], table
+
+
+def test_log_row_of_a_step_with_output_locked_by_a_client_holds_up_nothing_else(
+    connection: Connection, database: Database
+) -> None:
+    speaking = f"do $$ begin raise notice 'hello'; end $$; {WAITING_CODE}"
+    locked = add_job(connection, "locked", sql_step(speaking))
+    other = add_job(connection, "other", sql_step("select 1"))
+    make_due(connection, locked)
+    hold_steps(connection)
+    run_until_held(connection)
+    with psycopg.connect(database.conninfo) as client:
+        client.execute("select from pgagent.pga_jobsteplog for update")
+        release_steps(connection)
+        run_due(connection, "0.2 s")
+        make_due(connection, other)
+        run_due(connection, "0.5 s")
+        assert [run.status for run in runs(connection, other)] == ["s"]
+    run_due(connection)
+    (run,) = runs(connection, locked)
+    assert [(log.status, log.output) for log in step_logs(connection, run)] == [("s", "NOTICE:  hello")]
+
+
+def test_refusal_at_the_commit_is_a_refusal_like_others(connection: Connection) -> None:
+    """The engine goes on, says what was refused, and writes it when it can."""
+    notices: list[str] = []
+    connection.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
+    jobid = add_job(connection, "job", sql_step("select 1"))
+    make_due(connection, jobid)
+    connection.execute("create function refuse() returns trigger language plpgsql as "
+                       "'begin raise exception ''disk full''; end'")  # fmt: skip
+    connection.execute("create constraint trigger refuse after update on pgagent.pga_joblog "
+                       "deferrable initially deferred for each row execute function refuse()")  # fmt: skip
+    run_due(connection, "0.3 s")
+    assert [run.status for run in runs(connection, jobid)] == ["r"]
+    assert any("disk full" in notice for notice in notices)
+    connection.execute("drop function refuse cascade")
+    run_due(connection)
+    assert [run.status for run in runs(connection, jobid)] == ["s"]
 
 
 def test_table_locked_by_a_client_holds_up_the_call_no_longer_than_max_wait(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 import psycopg
@@ -19,7 +18,6 @@ from harness import (
     run_job,
     runs,
     sql_step,
-    start_afresh,
     step_logs,
     value,
     wait_until,
@@ -28,26 +26,7 @@ from harness import (
 Connection = psycopg.Connection[TupleRow]
 
 
-@pytest.fixture(scope="module")
-def shared(cluster: Cluster, template: str) -> Iterator[Connection]:
-    """One session in one database for all tests here: each leaves its jobs at rest."""
-    made = cluster.create_database(f"{template}_steps")
-    with psycopg.connect(made.conninfo, autocommit=True) as conn:
-        yield conn
-    cluster.drop_database(made.name)
-
-
-@pytest.fixture
-def connection(shared: Connection) -> Connection:
-    """The shared session, in an empty database."""
-    start_afresh(shared)
-    return shared
-
-
-@pytest.fixture
-def database(connection: Connection, cluster: Cluster) -> Database:
-    """The shared database."""
-    return Database(connection.info.dbname, cluster.conninfo(connection.info.dbname))
+pytestmark = pytest.mark.shared_database
 
 
 FAIL = "select 1/0"

@@ -20,6 +20,7 @@ from harness import (
     add_job,
     batch_step,
     make_due,
+    runs,
     sql_step,
     step_logs,
     value,
@@ -150,6 +151,22 @@ def test_twenty_steps_at_once_are_not_mixed_up(conn: Connection, tmp_path: Path)
         (log,) = step_logs(conn, run)
         shouts = f"{number}\n" * 5
         assert (log.result, log.output) == (number, f"{shouts}\nScript Error: \n{shouts}\n")
+
+
+def test_more_steps_than_places_wait_their_turn(cluster: Cluster) -> None:
+    """The news of a waiting step comes while no place is free: the ticker must neither lose it nor spin on it."""
+    database = cluster.create_database(f"{DATABASE}_one_place")
+    with (
+        psycopg.connect(database.conninfo, autocommit=True) as client,
+        Ticker(database.conninfo, "-t", "60", "--batch-parallel", "1") as ticker,
+    ):
+        jobs = [add_job(client, f"job {number}", batch_step("sleep 0.3")) for number in range(4)]
+        for jobid in jobs:
+            make_due(client, jobid)
+        wait_for_jobs(client, jobs)
+        assert [run.status for jobid in jobs for run in runs(client, jobid)] == ["s"] * 4
+        assert ticker.stop() == 0
+    cluster.drop_database(database.name)
 
 
 @pytest.mark.parametrize(

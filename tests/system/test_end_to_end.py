@@ -32,7 +32,9 @@ JOBS_AT_ONCE = 20
 
 
 def test_scheduled_job_runs_at_its_minute(connection: Connection, database: Database) -> None:
-    """The one test that waits for a schedule: the next full minute. The same minute shows the start latency."""
+    """The one test that waits for a schedule: the next full minute. The same minute shows the start latency, and that
+    a transaction that is older than a run does not bring the run's time back.
+    """
     connection.execute("create table t (n int)")
     jobid = add_job(
         connection,
@@ -47,11 +49,16 @@ def test_scheduled_job_runs_at_its_minute(connection: Connection, database: Data
             for each in (jobid, *others):
                 add_schedule(connection, each)
             due = next_run(connection, jobid)
+        older = psycopg.connect(database.conninfo)
+        assert value(older, "select now()") < due
         (run,) = wait_for_runs(connection, jobid, deadline_seconds=WITHIN_THE_MINUTE_SECONDS)
         wait_for_jobs(connection, others)
         ticker.wait_for_line(f"run succeeded run={run.id} job={jobid} name=nightly")
         latencies = [runs(connection, other)[0].start - due for other in others]
         print_latencies(latencies)
+        with older:
+            older.execute("update pgagent.pga_schedule set jscdesc = 'changed'")
+        assert min(next_run(connection, each) for each in (jobid, *others)) > due
     assert due.second == due.microsecond == 0
     assert all(timedelta(0) <= latency < MOST_LATENCY for latency in [run.start - due, *latencies])
     assert next_run(connection, jobid) >= due + MINUTE

@@ -97,10 +97,11 @@ class BatchLoop(SessionLoop):
         return not self.stopping or bool(self._scripts) or bool(self._reports)
 
     async def _turn(self, connection: Connection) -> None:
+        # Also when no slot is free: what was notified of is taken when one becomes free.
+        connection.forget_notifications()
         refusal = await self._send_reports(connection)
         free = self._parallel - len(self._scripts) - len(self._reports)
         if free > 0 and not self.stopping:
-            connection.forget_notifications()
             for row in await connection.fetch(TAKE, self.station, free):
                 self._start(_read_step(row))
         if refusal is not None:

@@ -148,6 +148,7 @@ class Connection:
 
         `ConnectionLost` when the server ends the session.
         """
+        await asyncio.sleep(0)  # whatever woke it already, others have their turn
         in_time = self._should_wake() or wake.is_set() or await self._sleep(wake, seconds)
         if self._lost is not None or self._farewell is not None:
             raise self._as_lost(self._lost)
