@@ -70,5 +70,5 @@ demo-stop: ## end the demo and remove it
 	@docs/demo/demo.sh stop
 
 clean: ## remove what was built (not .venv, not the demo)
-	rm -rf extension/build .hypothesis .mypy_cache .pytest_cache .ruff_cache ticker/*.egg-info
+	rm -rf build extension/build .hypothesis .mypy_cache .pytest_cache .ruff_cache ticker/*.egg-info
 	find extension ticker tests -name __pycache__ -prune -exec rm -rf {} +

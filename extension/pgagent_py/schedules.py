@@ -14,15 +14,23 @@ from typing import Any
 from . import errors, recurrence
 from .spi import Plpy, execute
 
-_READ = """
-select jscid, jscjobid,
-       date_part('epoch', date_trunc('second', jscstart)) as starts,
-       date_part('epoch', date_trunc('second', jscend)) as ends,
-       jscminutes::text, jschours::text, jscweekdays::text, jscmonthdays::text, jscmonths::text
-  from pgagent.pga_schedule
+_COLUMNS = """
+       s.jscid, s.jscjobid,
+       date_part('epoch', date_trunc('second', s.jscstart)) as starts,
+       date_part('epoch', date_trunc('second', s.jscend)) as ends,
+       s.jscminutes::text, s.jschours::text, s.jscweekdays::text, s.jscmonthdays::text, s.jscmonths::text
 """
-OF_JOBS = _READ + " where jscjobid = any ($1) and jscenabled"
-BY_ID = _READ + " where jscid = $1"
+# A last run in the near future means that the clock was put back: the same time must not run twice. How near is Vixie
+# cron's answer; later than that, the clock is taken to have been wrong when the job ran.
+OF_JOBS = f"""
+select {_COLUMNS},
+       date_part('epoch', date_trunc('second', j.joblastrun)) as last
+  from pgagent.pga_schedule s
+  join pgagent.pga_job j on j.jobid = s.jscjobid
+ where s.jscjobid = any ($1) and s.jscenabled
+"""
+CLOCK_PUT_BACK_SECONDS = 3 * 3600
+BY_ID = f"select {_COLUMNS} from pgagent.pga_schedule s where s.jscid = $1"
 EXCEPTIONS = "select jexscid, jexdate::text, jextime::text from pgagent.pga_exception where jexscid = any ($1)"
 ZONE = "select timezone from pgagent.settings"
 
@@ -40,7 +48,9 @@ def next_runs_of_jobs(plpy: Plpy, plans: dict[str, Any], jobids: Sequence[int], 
     zone = _installation_zone(plpy, plans) if rows else None
     if zone is not None:
         for row in rows:
-            run = _compute(row, exceptions.get(row["jscid"], ()), zone, after)
+            last = row["last"]
+            later = last if last is not None and after < last <= after + CLOCK_PUT_BACK_SECONDS else after
+            run = _compute(row, exceptions.get(row["jscid"], ()), zone, later)
             if run is not None and run < earliest.get(row["jscjobid"], float("inf")):
                 earliest[row["jscjobid"]] = run
     return [earliest.get(jobid) for jobid in jobids]

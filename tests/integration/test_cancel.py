@@ -94,11 +94,11 @@ def assert_runs_again(connection: Connection, engine: Connection, jobid: int) ->
 def test_statement_timeout_ends_the_call_and_its_steps(connection: Connection, engine: Connection) -> None:
     jobid = add_waiting_job(connection)
     hold_steps(connection)
-    engine.execute("set statement_timeout = '400 ms'")
+    engine.execute("set statement_timeout = '1500 ms'")
     start = time.monotonic()
     with pytest.raises(psycopg.errors.QueryCanceled):
         run_due(engine, "60 s")
-    assert time.monotonic() - start < 0.4 + CANCEL_SECONDS
+    assert time.monotonic() - start < 1.5 + CANCEL_SECONDS
     engine.execute("reset statement_timeout")
     assert value(connection, STEP_SESSIONS) == 0
     assert_aborted(connection, jobid)
@@ -132,11 +132,11 @@ def test_cancel_while_a_step_is_connecting(connection: Connection, engine: Conne
         connstr = f"host=127.0.0.1 port={silent.getsockname()[1]} user=postgres"
         jobid = add_job(connection, "job", sql_step("select 1", connstr=connstr))
         make_due(connection, jobid)
-        engine.execute("set statement_timeout = '400 ms'")
+        engine.execute("set statement_timeout = '1500 ms'")
         start = time.monotonic()
         with pytest.raises(psycopg.errors.QueryCanceled):
             run_due(engine, "60 s")
-        assert time.monotonic() - start < 0.4 + CANCEL_SECONDS
+        assert time.monotonic() - start < 1.5 + CANCEL_SECONDS
     (run,) = runs(connection, jobid)
     (log,) = step_logs(connection, run)
     assert (run.status, log.status) == ("d", "d")
@@ -160,7 +160,7 @@ def test_cancel_inside_a_transaction_leaves_the_log_committed(connection: Connec
     jobid = add_waiting_job(connection)
     hold_steps(connection)
     engine.execute("begin")
-    engine.execute("set local statement_timeout = '400 ms'")
+    engine.execute("set local statement_timeout = '1500 ms'")
     with pytest.raises(psycopg.errors.QueryCanceled):
         run_due(engine, "60 s")
     engine.execute("rollback")
@@ -170,7 +170,7 @@ def test_cancel_inside_a_transaction_leaves_the_log_committed(connection: Connec
 def test_cancel_of_run_until_idle(connection: Connection, engine: Connection) -> None:
     jobid = add_waiting_job(connection)
     hold_steps(connection)
-    engine.execute("set statement_timeout = '400 ms'")
+    engine.execute("set statement_timeout = '1500 ms'")
     with pytest.raises(psycopg.errors.QueryCanceled):
         engine.execute("call pgagent.run_until_idle()")
     engine.execute("reset statement_timeout")
@@ -183,7 +183,7 @@ def test_cancelled_job_runs_next_by_its_schedule(connection: Connection, engine:
     add_schedule(connection, jobid, minutes=[0])
     make_due(connection, jobid)
     hold_steps(connection)
-    engine.execute("set statement_timeout = '400 ms'")
+    engine.execute("set statement_timeout = '1500 ms'")
     with pytest.raises(psycopg.errors.QueryCanceled):
         run_due(engine, "60 s")
     assert value(connection, "select jobnextrun > now() from pgagent.pga_job")
@@ -252,6 +252,40 @@ def test_dead_engines_job_is_not_free_while_a_client_holds_its_log(
     wait_until(lambda: reaped(connection, jobid), REAP_SECONDS)
     run_due(connection)
     assert [run.status for run in runs(connection, jobid)] == ["d", "s"]
+
+
+def test_lost_claim_of_pgagents_daemon_does_not_end_a_living_engines_run(
+    connection: Connection, engine: Connection
+) -> None:
+    """The daemon logs a claim that it has lost as a newer row of the same job."""
+    jobid = add_waiting_job(connection)
+    hold_steps(connection)
+    run_until_held(engine)
+    connection.execute("insert into pgagent.pga_joblog (jlgjobid, jlgstatus) values (%s, 'i')", [jobid])
+    dead = "insert into pgagent.pga_jobagent (jagpid, jagstation) values (1, 'dead')"
+    connection.execute(dead)
+    run_due(connection, "0.3 s")
+    assert value(connection, "select count(*) from pgagent.pga_jobagent where jagstation = 'dead'") == 0
+    assert [run.status for run in runs(connection, jobid)] == ["r", "i"]
+    release_steps(connection)
+    run_due(engine)
+    assert [run.status for run in runs(connection, jobid)] == ["s", "i"]
+
+
+def test_run_that_another_agent_has_given_up_goes_no_further(connection: Connection, engine: Connection) -> None:
+    jobid = add_job(connection, "job", sql_step(WAITING_CODE), sql_step("create table too_late ()"))
+    make_due(connection, jobid)
+    hold_steps(connection)
+    run_until_held(engine)
+    connection.execute(
+        "update pgagent.pga_joblog set jlgstatus = 'd', jlgduration = '1 s' where jlgjobid = %s", [jobid]
+    )
+    release_steps(connection)
+    assert [row.status for row in run_due(engine)] == ["aborted"]
+    assert value(connection, "select to_regclass('too_late')") is None
+    (run,) = runs(connection, jobid)
+    assert [log.status for log in step_logs(connection, run)] == ["s"]
+    assert value(connection, "select jobagentid from pgagent.pga_job where jobid = %s", jobid) is None
 
 
 def test_terminated_engines_statement_elsewhere_ends_too(

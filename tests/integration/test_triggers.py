@@ -494,3 +494,21 @@ def test_next_due_is_the_earliest_that_this_station_may_run(connection: Connecti
     assert row == (FAR, sooner, FAR)
     connection.execute("update pgagent.pga_job set jobnextrun = 'infinity'")
     assert connection.execute("select pgagent.next_due('here')").fetchone() == (None,)
+
+
+@pytest.mark.parametrize(("ahead", "waits"), [("10 minutes", True), ("2 hours", True), ("1 day", False)])
+def test_clock_put_back_runs_no_time_twice(connection: Connection, ahead: str, waits: bool) -> None:
+    """The last run began in what is the future now. A day ahead: the clock was wrong then, the job is not held up."""
+    jobid = add_job(connection, "job")
+    add_schedule(connection, jobid)
+    (later,) = connection.execute(
+        """
+        update pgagent.pga_job set joblastrun = clock_timestamp() + %s::interval, jobnextrun = null where jobid = %s
+        returning jobnextrun > joblastrun
+        """,
+        (ahead, jobid),
+    ).fetchall()
+    assert later == (False,)
+    connection.execute("update pgagent.pga_job set jobnextrun = null where jobid = %s", (jobid,))
+    (later,) = connection.execute("select jobnextrun > joblastrun from pgagent.pga_job").fetchall()
+    assert later == (waits,)
