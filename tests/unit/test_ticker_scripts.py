@@ -244,6 +244,17 @@ def test_an_abort_before_the_start_starts_nothing(guardian: Guardian) -> None:
     assert outcome == Outcome(-1, "[not started: the ticker was stopped]\n", aborted=True)
 
 
+def test_an_abort_after_the_end_has_no_effect(guardian: Guardian) -> None:
+    async def abort_late() -> Outcome:
+        script = Script(make_step("echo hello"), guardian, 10.0)
+        outcome = await script.run()
+        script.abort("the ticker was stopped")
+        script.kill()
+        return outcome
+
+    assert asyncio.run(abort_late()) == Outcome(0, "hello\n")
+
+
 def test_works_without_pidfd(guardian: Guardian, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_pid: int) -> int:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))

@@ -102,6 +102,8 @@ class Process:
 
     def has_ended(self) -> bool:
         """Whether the leader is dead; it stays unreaped, so that its number means this group to the end."""
+        if self.popen.returncode is not None:
+            return True
         how = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self.popen.pid, how) is not None
 
@@ -166,8 +168,8 @@ class Script:
             self._killer = asyncio.get_running_loop().call_later(self._grace_seconds, self.kill)
 
     def kill(self) -> None:
-        """End the script's group at once."""
-        if self._process:
+        """End the script's group at once; no effect after the script was reaped: its number may be another's."""
+        if self._process and self._process.popen.returncode is None:
             guard.kill_group(self._process.popen.pid, signal.SIGKILL)
 
     def _not_started(self, reason: str, exit_code: int = NOT_STARTED, aborted: bool = False) -> Outcome:
