@@ -30,7 +30,9 @@ select pg_is_in_recovery() as standby,
                   and j.jobhostagent in ('', coalesce($1, ''))) as due,
        exists (select from pgagent.pga_jobagent a where not pgagent._agent_is_alive(a))
        or exists (select from pgagent.pga_joblog l join pgagent.pga_job j on j.jobid = l.jlgjobid
-                   where l.jlgstatus = 'r' and j.jobagentid is null) as lost,
+                   where l.jlgstatus = 'r' and j.jobagentid is null)
+       or exists (select from pgagent.pga_jobsteplog s join pgagent.pga_joblog l on l.jlgid = s.jsljlgid
+                   where s.jslstatus = 'r' and l.jlgstatus <> 'r') as lost,
        exists (select from pgagent._batch_step b where b.outcome is not null) as ready,
        exists (select from pgagent._batch_step b where b.agentid = pg_backend_pid()) as parked
 """
@@ -403,9 +405,9 @@ select count(pg_terminate_backend(s.pid))
     Kind.SCALAR,
 )
 
-# Runs of dead agents, and runs that nobody answers for, become 'd'; their jobs are free. An agent whose step sessions
-# still exist is left for the next time; so is a run with a row that a client has locked, and its job with it. Answers
-# how many agents are dead and still there.
+# Runs of dead agents, and runs and steps that nobody answers for, become 'd'; their jobs are free. An agent whose step
+# sessions still exist is left for the next time; so is a run with a row that a client has locked, and its job with it.
+# Answers how many agents are dead and still there.
 REAP = Statement(
     b"reap",
     """
@@ -437,8 +439,9 @@ with dead as (
 ), lost_step as (
     select s.jslid
       from pgagent.pga_jobsteplog s
-     where s.jsljlgid in (select r.jlgid from lost r)
-       and s.jslstatus = 'r'
+      join pgagent.pga_joblog l on l.jlgid = s.jsljlgid
+     where s.jslstatus = 'r'
+       and (l.jlgstatus <> 'r' or l.jlgid in (select r.jlgid from lost r))
        for no key update of s skip locked
 ), steps as (
     update pgagent.pga_jobsteplog s

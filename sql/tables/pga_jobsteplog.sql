@@ -14,6 +14,8 @@ create table pgagent.pga_jobsteplog (
 create index pga_jobsteplog_jslid on pgagent.pga_jobsteplog (jsljlgid);
 -- The history of one step, newest first, as clients ask for it.
 create index pga_jobsteplog_jstid_jslid on pgagent.pga_jobsteplog (jsljstid, jslid);
+-- What runs now, whatever the size of the history.
+create index pga_jobsteplog_running on pgagent.pga_jobsteplog (jsljlgid) where jslstatus = 'r';
 
 comment on table pgagent.pga_jobsteplog is 'Runs of steps.';
 comment on column pgagent.pga_jobsteplog.jslid is 'Id of the step''s run; grows with time.';

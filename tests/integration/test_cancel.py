@@ -284,8 +284,20 @@ def test_run_that_another_agent_has_given_up_goes_no_further(connection: Connect
     assert [row.status for row in run_due(engine)] == ["aborted"]
     assert value(connection, "select to_regclass('too_late')") is None
     (run,) = runs(connection, jobid)
-    assert [log.status for log in step_logs(connection, run)] == ["s"]
+    assert [log.status for log in step_logs(connection, run)] == ["d"]
     assert value(connection, "select jobagentid from pgagent.pga_job where jobid = %s", jobid) is None
+
+
+def test_step_that_is_running_in_a_run_that_is_not_becomes_aborted(connection: Connection) -> None:
+    """A dying engine's last submission may come after its run was given up."""
+    jobid = add_job(connection, "job", sql_step("select 1"))
+    make_due(connection, jobid)
+    run_due(connection)
+    connection.execute("update pgagent.pga_jobsteplog set jslstatus = 'r', jslduration = null")
+    run_due(connection)
+    (log,) = step_logs(connection, runs(connection, jobid)[0])
+    assert log.status == "d"
+    assert log.duration is not None
 
 
 def test_terminated_engines_statement_elsewhere_ends_too(
