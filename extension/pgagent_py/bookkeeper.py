@@ -172,6 +172,8 @@ class Bookkeeper:
         self._will_pass = loss.sqlstate[:2] in TRANSIENT_CLASSES or (was_connected and not loss.sqlstate)
         self.close()
         self._outbox.refresh()
+        self.claimed_all = False
+        self._claimed_last = NOTHING_CLAIMED
         self._claim_at = self._adopt_at = 0.0
         if self.registered:
             self.registered = False
