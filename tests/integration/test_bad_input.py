@@ -351,7 +351,6 @@ def test_what_is_deleted_while_the_job_runs_is_no_error(connection: Connection) 
         "delete from pgagent.pga_joblog where jlgjobid = {job}",
         "delete from pgagent.pga_jobsteplog",
         "truncate pgagent.pga_joblog, pgagent.pga_jobsteplog",
-        "delete from pgagent.pga_jobagent",
     ):
         job = add_job(connection, "job", sql_step(WAITING_CODE), sql_step("select 1"), sql_step("select 1"))
         add_schedule(connection, job)
@@ -368,6 +367,21 @@ def test_what_is_deleted_while_the_job_runs_is_no_error(connection: Connection) 
         make_due(connection, other)
         assert [row.status for row in run_due(connection)] == ["succeeded"], change
         connection.execute("delete from pgagent.pga_job")
+
+
+def test_deleted_row_of_the_agent_gives_up_its_runs_and_no_more(connection: Connection) -> None:
+    """Nobody answers for the runs then, so they are logged as aborted; the engine registers again."""
+    job = add_job(connection, "job", sql_step(WAITING_CODE), sql_step("create table too_late ()"))
+    make_due(connection, job)
+    hold_steps(connection)
+    run_until_held(connection)
+    connection.execute("delete from pgagent.pga_jobagent")
+    release_steps(connection)
+    assert [row.status for row in run_due(connection)] == ["aborted"]
+    assert still_open(connection) == 0
+    assert value(connection, "select to_regclass('too_late')") is None
+    make_due(connection, job)
+    assert [row.status for row in run_due(connection)] == ["succeeded"]
 
 
 def test_run_goes_on_with_the_steps_it_started_with(connection: Connection) -> None:
