@@ -107,7 +107,7 @@ class Engine:
         self.pool.leave(time.monotonic(), self.parallel_runs if self._runs else IDLE_SESSIONS_KEPT)
 
     def abort(self) -> None:
-        """Ends everything in flight, in well below half a second and without a call of plpy, and logs it."""
+        """Ends everything in flight without a call of plpy, and logs it: half a second on a server that answers."""
         self._aborting = True
         self._until = time.monotonic() + CANCEL_SECONDS
         self._cancel_steps()

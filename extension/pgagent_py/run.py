@@ -14,7 +14,6 @@ from .encoding import Encoding
 RUNNING = "r"
 SUCCEEDED = "s"
 FAILED = "f"
-IGNORED = "i"
 INTERNAL_FAILURE = "i"
 ABORTED = "d"
 

@@ -19,9 +19,6 @@ class Rows(Protocol):
 class Plpy(Protocol):
     """Module plpy. Every execute is a subtransaction, and the only place where a cancel reaches Python."""
 
-    SPIError: type[Exception]
-    spiexceptions: Any
-
     def execute(self, query: object, arguments: Sequence[object] = ..., /) -> Rows:
         """Executes a text or a plan."""
 
