@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from . import ledger
-from .ledger import Entry, Ledger, Row, Value
+from .ledger import Entry, Ledger, Row
 from .outbox import TRANSIENT_CLASSES, Outbox, Settled
 from .session import ConnectionLost
 from .target import Loopback
@@ -21,7 +21,7 @@ RECONNECT_SECONDS = 0.1
 POLL_SECONDS = 1.0
 SHORTEST_CLAIM_SECONDS = 0.02
 FOREIGN_KEY_VIOLATION = "23503"
-NOTHING_CLAIMED: tuple[Value, Value] = (b"-infinity", b"0")
+NOTHING_CLAIMED: Row = (b"-infinity", b"0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,11 +241,10 @@ class Bookkeeper:
 
     def _note_claim(self, entry: Entry) -> None:
         """Claims again at once while there is more, in the end once more from the beginning."""
-        claimed = len({row[0] for row in entry.answers})
-        short = claimed < int(entry.rows[0][0] or b"0")
+        short = len(entry.answers) < int(entry.rows[0][0] or b"0")
         self.has_claimed = True
         self.claimed_all = self.registered and short and entry.rows[0][3:] == NOTHING_CLAIMED
-        self._claimed_last = NOTHING_CLAIMED if short else (entry.answers[-1][13], entry.answers[-1][1])
+        self._claimed_last = NOTHING_CLAIMED if short else entry.answers[-1][2:]
         if self.claimed_all:
             self._next_due_wanted = True
         else:

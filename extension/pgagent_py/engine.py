@@ -378,31 +378,25 @@ class Engine:
             self._end_run(active, status, now)
 
     def _take_claimed(self, rows: list[Row], now: float) -> None:
-        """New runs. A row per step, in order; a run without steps has one row without a step."""
-        steps: dict[int, list[Step]] = {}
-        first: dict[int, Row] = {}
-        for row in rows:
-            jlgid = _number(row[0])
-            first.setdefault(jlgid, row)
-            steps.setdefault(jlgid, []).extend([] if row[6] is None else [self._read_step(row)])
-        for jlgid, row in first.items():
-            this = self._read_run(row, tuple(steps[jlgid]))
-            active = self._runs[jlgid] = ActiveRun(this, now)
+        """New runs."""
+        for data, jslid, *_ in rows:
+            this = run.load_run(data or b"", self.encoding)
+            active = self._runs[this.jlgid] = ActiveRun(this, now)
             if not this.steps:
                 self._end_run(active, SUCCEEDED, now)
-            elif row[5] is not None:
-                active.jslid, active.begun = _number(row[5]), True
+            elif jslid is not None:
+                active.jslid, active.begun = int(jslid), True
             else:
                 self._next_step(active)
 
     def _take_adopted(self, row: Row, now: float) -> None:
         """A run whose batch step has ended; the ticker's session has written that step's log."""
-        steps = run.load_steps(row[6] or b"[]", self.encoding)
-        this = self._read_run(row, steps)
-        active = self._runs[this.jlgid] = ActiveRun(this, now - float(row[7] or b"0"))
-        ending = (row[5] or b"").decode()
-        status = run.judge_step(ending, steps[0].on_error)
-        self._go_on(active, status, SCRIPT_ENDINGS[ending], now)
+        data, ending, age = row
+        this = run.load_run(data or b"", self.encoding)
+        active = self._runs[this.jlgid] = ActiveRun(this, now - float(age or b"0"))
+        outcome = (ending or b"").decode()
+        status = run.judge_step(outcome, this.steps[0].on_error)
+        self._go_on(active, status, SCRIPT_ENDINGS[outcome], now)
 
     def _take_parked(self, jlgid: int, jslid: int | None, now: float) -> None:
         active = self._runs.get(jlgid)
@@ -413,17 +407,3 @@ class Engine:
             return
         del self._runs[jlgid]
         self.parked.append(jlgid)
-
-    def _read_run(self, row: Row, steps: tuple[Step, ...]) -> Run:
-        jobname, jobhostagent, started = (self.encoding.decode(value or b"") for value in row[2:5])
-        return Run(_number(row[0]), _number(row[1]), jobname, jobhostagent, started, steps)
-
-    def _read_step(self, row: Row) -> Step:
-        name, kind, dbname, connstr, on_error = (
-            self.encoding.decode(value or b"") for value in (row[7], row[8], row[10], row[11], row[12])
-        )
-        return Step(_number(row[6]), name, kind, row[9] or b"", dbname, connstr, on_error)
-
-
-def _number(value: bytes | None) -> int:
-    return int(value or b"0")

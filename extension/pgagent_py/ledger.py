@@ -100,10 +100,11 @@ returning jagpid
     Kind.SCALAR,
 )
 
-# $1 how many, $2 station, $3 pid, $4 and $5 the due time and id of the job claimed last. A row per step of each
-# claimed job, with the log row of the first step if it is SQL. NO KEY UPDATE, because a client that adds a step or a
-# schedule holds KEY SHARE on its job. It starts behind the job claimed last, because the index entries of the jobs
-# claimed before stay as long as run_due holds its snapshot; who gets fewer than asked for starts from the beginning.
+# $1 how many, $2 station, $3 pid, $4 and $5 the due time and id of the job claimed last. A row per claimed job: the run
+# as run.load_run reads it, one value because each value of a result costs the engine time; the log row of the first
+# step, if it is SQL; due time and id. NO KEY UPDATE, because a client that adds a step or a schedule holds KEY SHARE on
+# its job. It starts behind the job claimed last, because the index entries of the jobs claimed before stay as long as
+# run_due holds its snapshot; who gets fewer than asked for starts from the beginning.
 CLAIM = Statement(
     b"claim",
     """
@@ -135,6 +136,13 @@ with due as (
            row_number() over (partition by r.jlgid order by s.jstname, s.jstid) as position
       from run r
       join pgagent.pga_jobstep s on s.jstjobid = r.jlgjobid and s.jstenabled
+), list as (
+    select s.jlgid,
+           json_agg(json_build_object(
+               'jstid', s.jstid, 'name', s.jstname, 'kind', s.jstkind, 'code', s.jstcode, 'dbname', s.jstdbname,
+               'connstr', s.jstconnstr, 'on_error', s.jstonerror) order by s.position) as steps
+      from step s
+     group by s.jlgid
 ), held as (
     select k.jstid
       from pgagent.pga_jobstep k
@@ -148,13 +156,15 @@ with due as (
      where s.position = 1
     returning jslid, jsljlgid
 )
-select r.jlgid, c.jobid, c.jobname, c.jobhostagent, r.jlgstart, b.jslid,
-       s.jstid, s.jstname, s.jstkind, s.jstcode, s.jstdbname, s.jstconnstr, s.jstonerror, c.jobnextrun
+select json_build_object(
+           'jlgid', r.jlgid, 'jobid', c.jobid, 'jobname', c.jobname, 'jobhostagent', c.jobhostagent,
+           'started', r.jlgstart::text, 'steps', coalesce(l.steps, '[]')),
+       b.jslid, c.jobnextrun, c.jobid
   from run r
   join claimed c on c.jobid = r.jlgjobid
-  left join step s on s.jlgid = r.jlgid
-  left join begun b on b.jsljlgid = r.jlgid and s.position = 1
- order by r.jlgid, s.position
+  left join list l on l.jlgid = r.jlgid
+  left join begun b on b.jsljlgid = r.jlgid
+ order by r.jlgid
 """,
     Kind.SCALAR,
 )
@@ -219,7 +229,7 @@ with entry as (
     select * from unnest($1::int4[], $2::text[], $3::int4[], $4::float8[]) as e (jslid, status, result, age)
 ), held as (
     select l.jslid from pgagent.pga_jobsteplog l
-     where l.jslid in (select e.jslid from entry e) and l.jslstatus = 'r'
+     where l.jslid in (select e.jslid from entry e) and l.jslstatus not in ('s', 'f', 'i', 'd')
        for no key update of l skip locked
 ), closed as (
     update pgagent.pga_jobsteplog l
@@ -234,7 +244,8 @@ with entry as (
 select e.jslid
   from entry e
  where e.jslid not in (select h.jslid from held h)
-   and exists (select from pgagent.pga_jobsteplog l where l.jslid = e.jslid and l.jslstatus = 'r')
+   and exists (select from pgagent.pga_jobsteplog l
+                where l.jslid = e.jslid and l.jslstatus not in ('s', 'f', 'i', 'd'))
 """,
 )
 
@@ -274,7 +285,8 @@ with entry as (
 ), held as (
     select l.jlgid from pgagent.pga_joblog l
      where l.jlgid in (select e.jlgid from entry e) and l.jlgstatus not in ('s', 'f', 'i', 'd')
-       and not exists (select from pgagent.pga_jobsteplog s where s.jsljlgid = l.jlgid and s.jslstatus = 'r')
+       and not exists (select from pgagent.pga_jobsteplog s
+                        where s.jsljlgid = l.jlgid and s.jslstatus not in ('s', 'f', 'i', 'd'))
        for no key update of l skip locked
 ), closed as (
     update pgagent.pga_joblog l
@@ -351,6 +363,7 @@ select b.jsljlgid, b.jslid from begun b left join told on true
 )
 
 # $1 how many, $2 pid. Runs whose batch step has ended, with the steps from that one on: this engine goes on with them.
+# Answers the run as run.load_run reads it, how its step ended, and the age of the run in seconds.
 # A run whose log is no longer 'r' has been given up on: its row is only removed.
 ADOPT = Statement(
     b"adopt",
@@ -384,8 +397,10 @@ with ready as (
      where j.jobid = o.jobid
        and j.jobagentid is not null
 )
-select o.jlgid, o.jobid, o.jobname, o.jobhostagent, o.started, o.outcome, o.steps,
-       extract(epoch from clock_timestamp() - o.started)::float8
+select json_build_object(
+           'jlgid', o.jlgid, 'jobid', o.jobid, 'jobname', o.jobname, 'jobhostagent', o.jobhostagent,
+           'started', o.started::text, 'steps', o.steps),
+       o.outcome, extract(epoch from clock_timestamp() - o.started)::float8
   from ours o
 """,
     Kind.SCALAR,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from typing import Any
 
 from .encoding import Encoding
 
@@ -93,10 +94,11 @@ def dump_steps(steps: tuple[Step, ...], encoding: Encoding) -> bytes:
     return encoding.encode(json.dumps(rows, ensure_ascii=False))
 
 
-def load_steps(data: bytes, encoding: Encoding) -> tuple[Step, ...]:
-    """The steps that dump_steps wrote."""
-    rows = json.loads(encoding.decode(data))
-    return tuple(
-        Step(**{**row, "code": encoding.encode(row["code"])})
-        for row in rows
-    )  # fmt: skip
+def load_run(data: bytes, encoding: Encoding) -> Run:
+    """A run as the ledger's claims and adoptions answer it, with the steps that it has before it."""
+    fields = json.loads(encoding.decode(data))
+    return Run(**{**fields, "steps": tuple(_read_step(step, encoding) for step in fields["steps"])})
+
+
+def _read_step(fields: dict[str, Any], encoding: Encoding) -> Step:
+    return Step(**{**fields, "code": encoding.encode(fields["code"])})

@@ -56,7 +56,8 @@ def _call_run_due(conn: Connection[TupleRow], session: Connection[TupleRow]) -> 
     calls = 0
     began = time.monotonic()
     while calls == 0 or count_undone(session):
-        session.execute("select * from pgagent.run_due('1 min')").fetchall()
+        # Counted in the server: what this process needs to read the rows is not the engine's time.
+        session.execute("select count(*) from pgagent.run_due('1 min')")
         calls += 1
     return Burst(time.monotonic() - began, tally(conn), calls)
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgagent_py.encoding import UTF8
-from pgagent_py.run import Run, Step, dump_steps, judge_run, judge_step, load_steps
+from pgagent_py.run import Run, Step, dump_steps, judge_run, judge_step, load_run
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 
@@ -71,7 +71,8 @@ def test_steps_are_done_from_the_front() -> None:
 @given(st.lists(STEPS))
 def test_steps_survive_the_queue(steps: list[Step]) -> None:
     """Whatever bytes their code is made of: a database without an encoding has them."""
-    assert load_steps(dump_steps(tuple(steps), UTF8), UTF8) == tuple(steps)
+    run = b'{"jlgid": 1, "jobid": 2, "jobname": "job", "jobhostagent": "", "started": "2031-01-01", "steps": %s}'
+    assert load_run(run % dump_steps(tuple(steps), UTF8), UTF8) == Run(1, 2, "job", "", "2031-01-01", tuple(steps))
 
 
 def test_queued_steps_show_their_text() -> None:
