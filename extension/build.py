@@ -21,9 +21,10 @@ TABLES = (
     "pga_jobsteplog", "settings", "_batch_step",
 )  # fmt: skip
 FUNCTIONS = (
-    "_python_source", "_python_load", "pgagent_schema_version", "pga_is_leap_year", "_epoch", "_next_run_epochs",
-    "_job_next_run", "_recompute", "next_run", "pga_next_schedule", "_agent_is_alive", "next_due", "run_due",
-    "_wait_for_work", "run_until_idle", "take_batch_steps", "finish_batch_step",
+    "_python_source", "_python_load", "pgagent_schema_version", "pga_is_leap_year", "_epoch", "_zone_name",
+    "_next_run_epochs", "_job_next_run", "_recompute", "next_run", "upcoming", "explain_schedule", "pga_next_schedule",
+    "cron", "_agent_is_alive", "next_due", "run_due", "_wait_for_work", "run_until_idle", "take_batch_steps",
+    "finish_batch_step",
 )  # fmt: skip
 TRIGGERS = ("pga_jobclass", "pga_job", "pga_schedule", "pga_exception", "settings")
 PARTS = (

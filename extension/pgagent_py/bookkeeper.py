@@ -244,7 +244,7 @@ class Bookkeeper:
         short = len(entry.answers) < int(entry.rows[0][0] or b"0")
         self.has_claimed = True
         self.claimed_all = self.registered and short and entry.rows[0][3:] == NOTHING_CLAIMED
-        self._claimed_last = NOTHING_CLAIMED if short else entry.answers[-1][2:]
+        self._claimed_last = NOTHING_CLAIMED if short else entry.answers[-1][3:]
         if self.claimed_all:
             self._next_due_wanted = True
         else:

@@ -379,15 +379,24 @@ class Engine:
 
     def _take_claimed(self, rows: list[Row], now: float) -> None:
         """New runs."""
-        for data, jslid, *_ in rows:
+        for data, jslid, refusal, *_ in rows:
             this = run.load_run(data or b"", self.encoding)
             active = self._runs[this.jlgid] = ActiveRun(this, now)
-            if not this.steps:
+            if refusal is not None:
+                self._refuse(active, jslid, refusal, now)
+            elif not this.steps:
                 self._end_run(active, SUCCEEDED, now)
             elif jslid is not None:
                 active.jslid, active.begun = int(jslid), True
             else:
                 self._next_step(active)
+
+    def _refuse(self, active: ActiveRun, jslid: bytes | None, refusal: bytes, now: float) -> None:
+        """The run may not start: its log says why, at its first step, where clients show it."""
+        active.detail = self.encoding.decode(refusal)
+        if jslid is not None:
+            self._outbox.end_step(int(jslid), Ended(ABORTED, None, now), active.detail)
+        self._end_run(active, ABORTED, now)
 
     def _take_adopted(self, row: Row, now: float) -> None:
         """A run whose batch step has ended; the ticker's session has written that step's log."""

@@ -11,6 +11,7 @@ CONNECTION_FAILURE = "08006"
 INVALID_PARAMETER_VALUE = "22023"
 OBJECT_NOT_IN_PREREQUISITE_STATE = "55000"
 UNDEFINED_OBJECT = "42704"
+WARNING = "01000"
 
 
 def fail(plpy: Plpy, sqlstate: str, message: str, *, detail: str = "", hint: str = "") -> NoReturn:

@@ -102,14 +102,18 @@ returning jagpid
 
 # $1 how many, $2 station, $3 pid, $4 and $5 the due time and id of the job claimed last. A row per claimed job: the run
 # as run.load_run reads it, one value because each value of a result costs the engine time; the log row of the first
-# step, if it is SQL; due time and id. NO KEY UPDATE, because a client that adds a step or a schedule holds KEY SHARE on
-# its job. It starts behind the job claimed last, because the index entries of the jobs claimed before stay as long as
-# run_due holds its snapshot; who gets fewer than asked for starts from the beginning.
+# step, if the engine begins it; why the job may not start, if it is too late for that; due time and id. NO KEY UPDATE,
+# because a client that adds a step or a schedule holds KEY SHARE on its job. It starts behind the job claimed last,
+# because the index entries of the jobs claimed before stay as long as run_due holds its snapshot; who gets fewer than
+# asked for starts from the beginning.
 CLAIM = Statement(
     b"claim",
     """
 with due as (
-    select j.jobid, j.jobname, j.jobhostagent, j.jobnextrun
+    select j.jobid, j.jobname, j.jobhostagent, j.jobnextrun,
+           case when clock_timestamp() - j.jobnextrun > j.jobstartdeadline
+                then 'not started: it was due at ' || j.jobnextrun || ', ' || (clock_timestamp() - j.jobnextrun)
+                     || ' ago; jobstartdeadline is ' || j.jobstartdeadline end as refusal
       from pgagent.pga_job j
      where j.jobenabled
        and j.jobagentid is null
@@ -124,7 +128,7 @@ with due as (
        set jobagentid = $3::int4, joblastrun = clock_timestamp()
       from due
      where j.jobid = due.jobid
-    returning j.jobid, due.jobname, due.jobhostagent, due.jobnextrun
+    returning j.jobid, due.jobname, due.jobhostagent, due.jobnextrun, due.refusal
 ), run as (
     insert into pgagent.pga_joblog (jlgjobid, jlgstatus, jlgstart)
     select c.jobid, 'r', clock_timestamp()
@@ -133,8 +137,10 @@ with due as (
     returning jlgid, jlgjobid, jlgstart
 ), step as (
     select r.jlgid, s.jstid, s.jstname, s.jstkind, s.jstcode, s.jstdbname, s.jstconnstr, s.jstonerror,
-           row_number() over (partition by r.jlgid order by s.jstname, s.jstid) as position
+           row_number() over (partition by r.jlgid order by s.jstname, s.jstid) as position,
+           s.jstkind = 's' or c.refusal is not null as begins
       from run r
+      join claimed c on c.jobid = r.jlgjobid
       join pgagent.pga_jobstep s on s.jstjobid = r.jlgjobid and s.jstenabled
 ), list as (
     select s.jlgid,
@@ -146,7 +152,7 @@ with due as (
 ), held as (
     select k.jstid
       from pgagent.pga_jobstep k
-     where k.jstid in (select s.jstid from step s where s.position = 1 and s.jstkind = 's')
+     where k.jstid in (select s.jstid from step s where s.position = 1 and s.begins)
        for key share of k skip locked
 ), begun as (
     insert into pgagent.pga_jobsteplog (jsljlgid, jsljstid, jslstatus, jslstart)
@@ -159,7 +165,7 @@ with due as (
 select json_build_object(
            'jlgid', r.jlgid, 'jobid', c.jobid, 'jobname', c.jobname, 'jobhostagent', c.jobhostagent,
            'started', r.jlgstart::text, 'steps', coalesce(l.steps, '[]')),
-       b.jslid, c.jobnextrun, c.jobid
+       b.jslid, c.refusal, c.jobnextrun, c.jobid
   from run r
   join claimed c on c.jobid = r.jlgjobid
   left join list l on l.jlgid = r.jlgid

@@ -17,6 +17,8 @@ Units of time, all whole numbers:
 from __future__ import annotations
 
 import math
+import re
+import struct
 from bisect import bisect_left
 from calendar import isleap
 from collections import Counter
@@ -24,6 +26,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
+from io import BytesIO
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -57,6 +60,7 @@ class Schedule:
     excepted_days: frozenset[int] = frozenset()  # days of which all times are taken away
     excepted_moments: frozenset[int] = frozenset()  # single scheduled times: day * 1440 + minute
     spent_days: frozenset[int] = frozenset()  # days on which exceptions of any kind leave no time
+    interval_seconds: int | None = None  # runs are points of a grid (section 9), not every minute that matches
 
 
 def parse(
@@ -66,14 +70,17 @@ def parse(
     monthdays: Flags,
     months: Flags,
     exceptions: Iterable[ExceptionRow] = (),
+    interval_seconds: int | None = None,
 ) -> Schedule:
     """Make a schedule of the arrays of a pga_schedule row and the pga_exception rows that belong to it.
 
     Nothing that the tables accept is an error: elements that are NULL or missing count as false, those beyond
     the size of a field do not count, and exceptions that no scheduled time can meet take nothing away.
+    `interval_seconds`, 1 or more, makes it a schedule by interval.
     """
     fields = _parse_fields(_flags(minutes), _flags(hours), _flags(weekdays), _flags(monthdays), _flags(months))
-    return _with_exceptions(fields, exceptions)
+    schedule = _with_exceptions(fields, exceptions)
+    return schedule if interval_seconds is None else replace(schedule, interval_seconds=interval_seconds)
 
 
 # ---- 2. Matching days and times ----------------------------------------------------------------------------
@@ -289,13 +296,15 @@ def _first_run_in(schedule: Schedule, stretch: _Stretch, day: int, earliest: int
 def next_run(schedule: Schedule, zone: tzinfo, *, after: float, start: float | None, end: float | None) -> int | None:
     """Return the first run later than the minute of `after`, from `start` to `end`, or None if there is none.
 
-    All four are instants; the first three may be infinite. No `start` means no run, no `end` no bound.
-    Handing each answer back as `after` gives the runs in order.
+    By interval, it is the first run later than `after` itself. All three are instants and may be infinite. No
+    `start` means no run, no `end` no bound. Handing each answer back as `after` gives the runs in order.
     """
     if _is_impossible(schedule):
         return None
-    earliest = _earliest(zone, after, start)
     latest = _LAST_RUN if end is None else min(end, _LAST_RUN)
+    if schedule.interval_seconds is not None:
+        return _first_point(schedule, zone, _Grid(start, schedule.interval_seconds), after, latest)
+    earliest = _earliest(zone, after, start)
     if earliest is None or earliest > latest:
         return None
     run = _smallest_run(schedule, zone, earliest, latest)
@@ -352,6 +361,11 @@ def _is_impossible(schedule: Schedule) -> bool:
 # ---- 7. The zone -------------------------------------------------------------------------------------------
 
 _YEAR_SECONDS = 366 * _DAY_SECONDS
+_USUAL_RULE = ",M3.2.0,M11.1.0"  # what the server takes for a specification that names a summer time and no rule
+# RFC 8536, version 2: a header and a body for 32 bits, then both for 64 bits; each with one type of local time, UTC.
+_EMPTY_ZONE_FILE = (
+    2 * (b"TZif2" + bytes(15) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + struct.pack(">lbb", 0, 0, 0) + b"UTC\0") + b"\n"
+)
 
 
 class UnknownZone(ValueError):
@@ -363,8 +377,24 @@ def zone(name: str) -> ZoneInfo:
     """Return the zone of a name of the tz database; raise UnknownZone if it has none."""
     try:
         return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:  # not there; malformed; the name of a folder
-        raise UnknownZone(name) from error
+    except (KeyError, ValueError, OSError):  # not there; malformed; the name of a folder
+        return _posix_zone(name)
+
+
+def _posix_zone(specification: str) -> ZoneInfo:
+    """Return the zone of a POSIX specification, as the server takes it: CET-1CEST,M3.5.0,M10.5.0/3 or <+05>-05.
+
+    A tz database file may end with such a line, for the time after all the changes that it lists: this one lists none.
+    """
+    has_summer_time = re.fullmatch(r"(<[^>]+>|[^-+\d,<:]+)[-+]?[\d:]+(<[^>]+>|[^-+\d,<:]+)[^,]*", specification)
+    rule = _USUAL_RULE if has_summer_time else ""
+    file = _EMPTY_ZONE_FILE + f"{specification}{rule}\n".encode("ascii", "replace")
+    try:
+        if specification:
+            return ZoneInfo.from_file(BytesIO(file), key=specification)
+    except ValueError:
+        pass
+    raise UnknownZone(specification)
 
 
 def _offset_seconds(zone: tzinfo, instant: int) -> int:
@@ -379,3 +409,42 @@ def _offset_seconds(zone: tzinfo, instant: int) -> int:
         instant -= _CYCLE_SECONDS
     offset = datetime.fromtimestamp(instant, zone).utcoffset() or timedelta()
     return offset.days * _DAY_SECONDS + offset.seconds
+
+
+# ---- 9. Intervals ------------------------------------------------------------------------------------------
+
+_MOST_POINTS = 1000  # and one more for each exception
+
+
+class _Grid:
+    """The points `start`, `start` + interval, and so on; a start without a bound counts from 1970-01-01 00:00 UTC."""
+
+    def __init__(self, start: float | None, interval_seconds: int) -> None:
+        self.interval_seconds = interval_seconds
+        self.first: int | None = None
+        if start is not None and start < _CALENDAR_END:
+            self.first = math.floor(start) if start >= _FIRST_INSTANT else 0
+
+    def first_after(self, instant: float) -> int | None:
+        """Return the first point later than an instant."""
+        if self.first is None or instant >= _CALENDAR_END:
+            return None
+        if instant < self.first:
+            return self.first
+        return self.first + ((math.floor(instant) - self.first) // self.interval_seconds + 1) * self.interval_seconds
+
+
+def _first_point(schedule: Schedule, zone: tzinfo, grid: _Grid, after: float, latest: float) -> int | None:
+    """Return the first point later than `after` that lies in a minute in which the schedule has a run."""
+    point = grid.first_after(after)
+    exceptions = len(schedule.excepted_times) + len(schedule.excepted_days) + len(schedule.excepted_moments)
+    for _ in range(_MOST_POINTS + exceptions):
+        if point is None or point > latest:
+            return None
+        minute = _smallest_run(schedule, zone, _minute_begin(zone, point), latest)
+        if minute is None:
+            return None
+        if minute <= point < minute + _MINUTE_SECONDS:
+            return point
+        point = grid.first_after(minute - 1)
+    return None

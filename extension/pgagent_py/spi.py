@@ -17,7 +17,12 @@ class Rows(Protocol):
 
 
 class Plpy(Protocol):
-    """Module plpy. Every execute is a subtransaction, and the only place where a cancel reaches Python."""
+    """Module plpy. Every execute is a subtransaction, and the only place where a cancel reaches Python.
+
+    ``SPIError``: what a failing statement raises.
+    """
+
+    SPIError: type[Exception]
 
     def execute(self, query: object, arguments: Sequence[object] = ..., /) -> Rows:
         """Executes a text or a plan."""

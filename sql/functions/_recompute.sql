@@ -1,5 +1,5 @@
 -- The UPDATE runs in the client's own transaction, not in a subtransaction: see pga_job_trigger.
-create function pgagent._recompute(jobids int4[]) returns void
+create function pgagent._recompute(jobids int4[], changed int4[]) returns void
 language plpgsql volatile security definer  -- a change of a schedule changes its job, whatever the role may do to pga_job
 set search_path = pg_catalog, pg_temp
 as $$
@@ -16,7 +16,7 @@ begin
          order by j.jobid
            for no key update);
     -- Apart from the UPDATE, whose planner would compute it a second time.
-    epochs := pgagent._next_run_epochs(locked, date_part('epoch', date_trunc('second', clock_timestamp())));
+    epochs := pgagent._next_run_epochs(locked, date_part('epoch', date_trunc('second', clock_timestamp())), changed);
     update pgagent.pga_job j
        set jobnextrun = to_timestamp(n.epoch)
       from unnest(locked, epochs) n (jobid, epoch)
@@ -29,4 +29,5 @@ begin
        and j.jobagentid is not null;
 end
 $$;
-comment on function pgagent._recompute(int4[]) is 'Computes and stores the next run of enabled jobs, all in one go.';
+comment on function pgagent._recompute(int4[], int4[]) is
+    'Computes and stores the next run of enabled jobs, all in one go; warns of those among the changed schedules that never run.';

@@ -12,7 +12,8 @@ create table pgagent.pga_job (
         constraint pga_job_jobagentid_fkey references pgagent.pga_jobagent (jagpid) on delete set null on update restrict,
     jobnextrun timestamptz,
     joblastrun timestamptz,
-    jobrequested timestamptz
+    jobrequested timestamptz,
+    jobstartdeadline interval constraint pga_job_jobstartdeadline_check check (jobstartdeadline > '0')
 );
 -- The due query: which free, enabled job is due first. Claims and releases move rows in and out of it.
 create index pga_job_due on pgagent.pga_job (jobnextrun, jobid) where jobenabled and jobagentid is null;
@@ -34,3 +35,5 @@ comment on column pgagent.pga_job.jobnextrun is
 comment on column pgagent.pga_job.joblastrun is 'When the last run started.';
 comment on column pgagent.pga_job.jobrequested is
     'Due time that was asked for while the job was running; becomes the next run when the run ends.';
+comment on column pgagent.pga_job.jobstartdeadline is
+    'A run that could not start within this time after it was due is not made up for, and logged as aborted; null: it always is.';

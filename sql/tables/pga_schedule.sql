@@ -12,6 +12,12 @@ create table pgagent.pga_schedule (
     jscweekdays bool[7] not null default '{f,f,f,f,f,f,f}',
     jscmonthdays bool[32] not null default '{f,f,f,f,f,f,f,f,f,f,f,f,f,f,f,f,f,f,f,f,f,f,f,f,f,f,f,f,f,f,f,f}',
     jscmonths bool[12] not null default '{f,f,f,f,f,f,f,f,f,f,f,f}',
+    jsctimezone text,
+    jscinterval interval
+        constraint pga_schedule_jscinterval_check check (
+            extract(year from jscinterval) = 0 and extract(month from jscinterval) = 0
+            and extract(epoch from jscinterval) = trunc(extract(epoch from jscinterval))
+            and jscinterval between '1 second' and '36500 days'),
     constraint pga_schedule_jscminutes_size check (array_upper(jscminutes, 1) = 60),
     constraint pga_schedule_jschours_size check (array_upper(jschours, 1) = 24),
     constraint pga_schedule_jscweekdays_size check (array_upper(jscweekdays, 1) = 7),
@@ -33,3 +39,7 @@ comment on column pgagent.pga_schedule.jschours is 'Hours 0 to 23; none true: al
 comment on column pgagent.pga_schedule.jscweekdays is 'Weekdays, Sunday first; none true: all.';
 comment on column pgagent.pga_schedule.jscmonthdays is 'Days of the month 1 to 31, then the last day; none true: all.';
 comment on column pgagent.pga_schedule.jscmonths is 'Months, January first; none true: all.';
+comment on column pgagent.pga_schedule.jsctimezone is
+    'Time zone in which the arrays and the exceptions are read, as in SET TimeZone; null: the one in settings.';
+comment on column pgagent.pga_schedule.jscinterval is
+    'Time between runs, counted from jscstart, in the minutes that the arrays allow (whole seconds from 1 s, no months); null: every minute that they allow.';

@@ -17,7 +17,7 @@ create table pgagent.settings (
 comment on table pgagent.settings is 'Settings of pgagent_py: one row, changed by UPDATE; kept by pg_dump.';
 comment on column pgagent.settings.singleton is 'Always true: there is one row.';
 comment on column pgagent.settings.timezone is
-    'Time zone in which schedules and exceptions are read; at first the TimeZone of the session that created the extension.';
+    'Time zone in which schedules and exceptions are read, unless a schedule names its own; at first the TimeZone of the session that created the extension.';
 comment on column pgagent.settings.parallel_runs is 'How many jobs one engine runs at once (1 to 1000); each needs a connection.';
 comment on column pgagent.settings.conninfo is
     'libpq settings for the connections back to this server, over the defaults: its first unix socket directory, '
@@ -28,18 +28,4 @@ comment on column pgagent.settings.session_idle_timeout is
 comment on column pgagent.settings.output_limit is
     'Bytes of output kept of one step (1 KiB to 100 MiB); of more, the beginning and the end are kept.';
 
-do $do$
-declare
-    zone constant text := current_setting('TimeZone');
-    known text;
-begin
-    select z.name into known from pg_timezone_names z where lower(z.name) = lower(zone) order by z.name = zone desc limit 1;
-    if known is null then
-        raise warning using
-            errcode = 'invalid_parameter_value',
-            message = format('time zone "%s" of this session has no name of the tz database: schedules are read in UTC', zone),
-            hint = 'To change that: UPDATE pgagent.settings SET timezone = ''Europe/Berlin''.';
-    end if;
-    insert into pgagent.settings (timezone) values (coalesce(known, 'UTC'));
-end
-$do$;
+insert into pgagent.settings (timezone) values (pg_catalog.current_setting('TimeZone'));

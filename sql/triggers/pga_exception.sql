@@ -14,7 +14,7 @@ begin
         schedules := array(select jexscid from new_rows union select jexscid from old_rows);
     end if;
     perform pgagent._recompute(
-        array(select distinct jscjobid from pgagent.pga_schedule where jscid = any (schedules)));
+        array(select distinct jscjobid from pgagent.pga_schedule where jscid = any (schedules)), schedules);
     return null;
 end
 $$;

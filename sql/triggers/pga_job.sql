@@ -36,7 +36,8 @@ begin
     elsif old.jobagentid is not null then
         -- The run has ended, or its agent's row was deleted. The time this run was due is used up.
         if new.jobrequested is not null then
-            new.jobnextrun := new.jobrequested;
+            -- Not in the past: the time that it waited for this run does not make it late.
+            new.jobnextrun := greatest(new.jobrequested, now());
             new.jobrequested := null;
             perform pg_notify('pgagent_due', '');
         elsif new.jobnextrun = 'infinity' then

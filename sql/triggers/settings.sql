@@ -2,8 +2,6 @@ create function pgagent.settings_trigger() returns trigger
 language plpgsql volatile security definer  -- see pgagent._recompute
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    known text;
 begin
     if tg_op in ('DELETE', 'TRUNCATE') then
         raise exception using
@@ -11,20 +9,8 @@ begin
             message = 'the row of table "settings" cannot be deleted',
             hint = 'Set a column to its default instead: UPDATE pgagent.settings SET parallel_runs = DEFAULT.';
     elsif tg_when = 'BEFORE' then
-        -- In the spelling of the tz database: Python takes no other.
         if tg_op = 'INSERT' or new.timezone is distinct from old.timezone then
-            select z.name into known
-              from pg_timezone_names z
-             where lower(z.name) = lower(new.timezone)
-             order by z.name = new.timezone desc
-             limit 1;
-            if known is null then
-                raise exception using
-                    errcode = 'invalid_parameter_value',
-                    message = format('time zone "%s" not recognized', new.timezone),
-                    hint = 'pg_timezone_names lists the names.';
-            end if;
-            new.timezone := known;
+            new.timezone := pgagent._zone_name(new.timezone);
         end if;
         if tg_op = 'INSERT' then
             -- A restored dump brings its own row; the one that CREATE EXTENSION made gives way.
@@ -43,7 +29,7 @@ begin
               from pgagent.pga_job j
              where j.jobenabled
                and (j.jobnextrun is null or j.jobnextrun > now())
-               and exists (select from pgagent.pga_schedule s where s.jscjobid = j.jobid and s.jscenabled)));
+               and exists (select from pgagent.pga_schedule s where s.jscjobid = j.jobid and s.jscenabled)), '{}');
     end if;
     return null;
 end

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from benchmarks import daemon, due_query, idle, latency, memory, steps, throughput
+from benchmarks import daemon, definitions, due_query, idle, latency, memory, next_run, steps, throughput
 from benchmarks.bench import REAL_SETTINGS, Bench, fetch_row
 from benchmarks.report import Result, format_result
 from benchmarks.usage import machine
@@ -20,6 +20,8 @@ BENCHMARKS: dict[str, Callable[[Bench], Result]] = {
     "memory": memory.measure,
     "idle": idle.measure,
     "due_query": due_query.measure,
+    "next_run": next_run.measure,
+    "definitions": definitions.measure,
 }
 
 

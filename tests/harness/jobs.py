@@ -31,8 +31,8 @@ _ADD_STEP = """
 _ADD_SCHEDULE = """
     insert into pgagent.pga_schedule
         (jscjobid, jscname, jscdesc, jscenabled, jscstart, jscend,
-         jscminutes, jschours, jscweekdays, jscmonthdays, jscmonths)
-    values (%s, %s, '', %s, %s, %s, %s::bool[], %s::bool[], %s::bool[], %s::bool[], %s::bool[])
+         jscminutes, jschours, jscweekdays, jscmonthdays, jscmonths, jsctimezone, jscinterval)
+    values (%s, %s, '', %s, %s, %s, %s::bool[], %s::bool[], %s::bool[], %s::bool[], %s::bool[], %s, %s::interval)
     returning jscid
 """
 
@@ -168,6 +168,8 @@ def add_schedule(
     months: Collection[int] = (),
     name: str = "schedule",
     enabled: bool = True,
+    zone: str | None = None,
+    interval: str | None = None,
 ) -> int:
     """Add a schedule and return its id.
 
@@ -181,7 +183,7 @@ def add_schedule(
         _flags(32, monthdays, first=1),
         _flags(12, months, first=1),
     )
-    return _id(conn, _ADD_SCHEDULE, (jobid, name, enabled, start, end, *arrays))
+    return _id(conn, _ADD_SCHEDULE, (jobid, name, enabled, start, end, *arrays, zone, interval))
 
 
 def add_exception(conn: Connection[Any], jscid: int, day: date | None = None, at: time | None = None) -> int:

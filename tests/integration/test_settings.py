@@ -76,7 +76,7 @@ def test_no_setting_may_be_null(shared: Connection[TupleRow], column: str) -> No
 def test_unknown_time_zone_is_refused_with_a_hint(shared: Connection[TupleRow]) -> None:
     with pytest.raises(psycopg.errors.InvalidParameterValue) as caught:
         shared.execute("update pgagent.settings set timezone = 'Mars/Phobos'")
-    assert caught.value.diag.message_primary == 'time zone "Mars/Phobos" not recognized'
+    assert 'time zone "Mars/Phobos" not recognized' in (caught.value.diag.message_primary or "")
     assert "pg_timezone_names" in (caught.value.diag.message_hint or "")
 
 

@@ -722,6 +722,9 @@ ZONES_AND_CHANGES = [
     ("Asia/Manila", "1844-12-31 15:56"),
     ("Asia/Kathmandu", "2026-06-10 10:00"),
     ("Europe/Amsterdam", "1937-06-30 23:40"),
+    ("Asia/Kolkata", "1942-08-31 18:30"),
+    ("Africa/Casablanca", "2026-02-15 02:00"),
+    ("Africa/Casablanca", "2026-03-22 02:00"),
 ]
 
 
@@ -775,6 +778,52 @@ def test_agrees_with_the_slow_way(
     assert recurrence.next_run(of, zone, after=seconds["after"], start=seconds["start"], end=seconds["end"]) == expected
 
 
+@settings(max_examples=150, deadline=None, database=None)
+@given(near_changes(), st.integers(0, 200_000))
+def test_a_later_now_has_no_earlier_answer(
+    example: tuple[brute_force.Fields, ZoneInfo, dict[str, datetime]], later_seconds: int
+) -> None:
+    fields, zone, bounds = example
+    of = schedule(minutes=fields.minutes, hours=fields.hours, exceptions=fields.exceptions)
+    after, start = bounds["after"].timestamp(), bounds["start"].timestamp()
+    run = recurrence.next_run(of, zone, after=after, start=start, end=None)
+    later = recurrence.next_run(of, zone, after=after + later_seconds, start=start, end=None)
+    assert later is None or (run is not None and after < run <= later and later > after + later_seconds)
+
+
+@settings(max_examples=150, deadline=None, database=None)
+@given(near_changes(), st.sampled_from([1, 7, 25, 60, 90, 600, 3600, 5400]))
+def test_points_of_an_interval_agree_with_the_slow_way(
+    example: tuple[brute_force.Fields, ZoneInfo, dict[str, datetime]], interval_seconds: int
+) -> None:
+    """A point counts if its minute, cut on the zone's clock, is a run of the schedule without an interval."""
+    fields, zone, bounds = example
+    of = recurrence.parse(
+        flags(fields.minutes, 60),
+        flags(fields.hours, 24),
+        flags(fields.weekdays, 7),
+        flags(fields.monthdays, 32, first=1),
+        [],
+        list(fields.exceptions),
+        interval_seconds,
+    )
+    start, after = (bounds[name].replace(microsecond=0) for name in ("start", "after"))
+    days = {after.astimezone(zone).date() + timedelta(days=number) for number in range(-2, 4)}
+    minutes = {run for day in days if fields.selects_day(day) for run in brute_force.runs_on(fields, zone, day)}
+    first = (
+        start
+        if start > after
+        else start + ((after - start) // timedelta(seconds=interval_seconds) + 1) * timedelta(seconds=interval_seconds)
+    )
+    points = (first + number * timedelta(seconds=interval_seconds) for number in range(86_400 // interval_seconds))
+    expected = next((point for point in points if brute_force.cut_to_minute(point, zone) in minutes), None)
+    found = recurrence.next_run(of, zone, after=after.timestamp(), start=start.timestamp(), end=None)
+    if expected is not None:
+        assert found == int(expected.timestamp())
+    elif found is not None:
+        assert found >= first.timestamp() + 86_400 - interval_seconds
+
+
 @given(
     st.builds(
         brute_force.Fields,
@@ -802,3 +851,11 @@ def test_the_runs_of_a_day_are_those_of_the_slow_way_in_order() -> None:
     before = slow[0] - timedelta(minutes=1)
     runs = upcoming(schedule(minutes={5, 32}), before.isoformat(), tz="Australia/Lord_Howe", count=len(slow))
     assert runs == [wall(int(run.timestamp()), zone) for run in slow]
+
+
+def test_excepted_points_are_passed_over_however_many() -> None:
+    rows: list[ExceptionRow] = [(date(2024, 1, 1) + timedelta(days=number), time(12)) for number in range(3000)]
+    start = instant("2024-01-01 12:00")
+    of = recurrence.parse([], [], [], [], [], rows, 86_400)
+    run = recurrence.next_run(of, recurrence.zone("UTC"), after=start - 1, start=start, end=None)
+    assert run == start + 3000 * 86_400
