@@ -79,7 +79,7 @@ def parse(
     `interval_seconds`, 1 or more, makes it a schedule by interval.
     """
     fields = _parse_fields(_flags(minutes), _flags(hours), _flags(weekdays), _flags(monthdays), _flags(months))
-    schedule = _with_exceptions(fields, exceptions)
+    schedule = without(fields, read_exceptions(exceptions))
     return schedule if interval_seconds is None else replace(schedule, interval_seconds=interval_seconds)
 
 
@@ -160,25 +160,40 @@ _MINUTE_BY_TEXT = {f"{minute // 60:02}:{minute % 60:02}:00": minute for minute i
 _NEVER = 10**12  # as a day or a minute: one that no scheduled time has
 
 
-def _with_exceptions(schedule: Schedule, exceptions: Iterable[ExceptionRow]) -> Schedule:
+@dataclass(frozen=True, slots=True)
+class Exceptions:
+    """What the exceptions of a schedule take away, in numbers. Those that no scheduled time can meet may be there."""
+
+    times: frozenset[int] = frozenset()  # minutes, on every day
+    days: frozenset[int] = frozenset()  # whole days
+    moments: frozenset[int] = frozenset()  # single scheduled times: day * 1440 + minute
+
+
+def read_exceptions(rows: Iterable[ExceptionRow]) -> Exceptions:
+    """Return what rows of pga_exception take away."""
     times, days, moments = set(), set(), set()
-    for on, at in exceptions:
+    for on, at in rows:
         if on is not None and at is not None:
             moments.add(_day_number(on) * _DAY_MINUTES + _minute_of_day(at))
         elif on is not None:
             days.add(_day_number(on))
         elif at is not None:
             times.add(_minute_of_day(at))
-    if not (times or days or moments):
+    return Exceptions(frozenset(times), frozenset(days), frozenset(moments))
+
+
+def without(schedule: Schedule, exceptions: Exceptions) -> Schedule:
+    """Return the schedule without what its exceptions take away."""
+    if exceptions == Exceptions():
         return schedule
-    times_left = tuple(minute for minute in schedule.times if minute not in times)
+    times_left = tuple(minute for minute in schedule.times if minute not in exceptions.times)
     return replace(
         schedule,
         times=times_left,
-        excepted_times=frozenset(times),
-        excepted_days=frozenset(days),
-        excepted_moments=frozenset(moments),
-        spent_days=frozenset(days) | _days_used_up(moments, frozenset(times_left)),
+        excepted_times=exceptions.times,
+        excepted_days=exceptions.days,
+        excepted_moments=exceptions.moments,
+        spent_days=exceptions.days | _days_used_up(exceptions.moments, frozenset(times_left)),
     )
 
 
@@ -241,6 +256,11 @@ def _stretches(zone: tzinfo, day: int) -> tuple[_Stretch, ...]:
         ]
         reached, offset_before = min(max(reached, end), day_end), offset
     return tuple(stretch for stretch in stretches if stretch.begin < stretch.end)
+
+
+def _has_change(zone: tzinfo, day: int) -> bool:
+    stretches = _stretches(zone, day)
+    return len(stretches) > 1 or stretches[0].jump_seconds != 0
 
 
 def _offset_periods(zone: tzinfo, first: int, last: int) -> list[tuple[int, int, int]]:
@@ -315,7 +335,8 @@ def _earliest(zone: tzinfo, after: float, start: float | None) -> int | None:
     """Return the earliest instant that the answer may have; None stands for infinity."""
     if start is None or max(start, after + _MINUTE_SECONDS) >= _CALENDAR_END:
         return None
-    return max(_minute_begin(zone, start), _minute_begin(zone, after + _MINUTE_SECONDS), _FIRST_INSTANT)
+    earliest = max(_minute_begin(zone, after + _MINUTE_SECONDS), _FIRST_INSTANT)
+    return earliest if start <= after else max(_minute_begin(zone, start), earliest)
 
 
 def _minute_begin(zone: tzinfo, instant: float) -> int:
@@ -328,10 +349,14 @@ def _smallest_run(schedule: Schedule, zone: tzinfo, earliest: int, latest: float
     """Return the first run from `earliest` on; past `latest` the search may give up.
 
     No clock has ever jumped by more than 24 hours. So the runs from `earliest` on belong to the day of that
-    instant, the one before or later ones, and no day's runs come before those of a day but the next one's.
+    instant, the one before if the clock was changed on it, or later ones, and no day's runs come before those of
+    a day but the next one's.
     """
     today = (earliest + _offset_seconds(zone, earliest)) // _DAY_SECONDS
-    days = _matching_days(schedule, max(today - 1, _FIRST_DAY), min(today + _CYCLE_DAYS, _LAST_DAY))
+    first = max(today - 1, _FIRST_DAY)
+    if not _has_change(zone, first):
+        first = max(today, _FIRST_DAY)
+    days = _matching_days(schedule, first, min(today + _CYCLE_DAYS, _LAST_DAY))
     for day in days:
         if (day - 1) * _DAY_SECONDS > latest:
             return None
@@ -397,6 +422,7 @@ def _posix_zone(specification: str) -> ZoneInfo:
     raise UnknownZone(specification)
 
 
+@lru_cache(maxsize=1024)  # many schedules are asked with the same now
 def _offset_seconds(zone: tzinfo, instant: int) -> int:
     """Return the UTC offset in force at an instant.
 

@@ -5,37 +5,63 @@ Instants come and go as whole seconds since 1970-01-01 UTC, which depend on no s
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, tzinfo
 from functools import lru_cache, partial
 from heapq import merge
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import errors, explain, recurrence
 from .spi import Plpy, execute
 
-_COLUMNS = """
-       s.jscid, s.jscjobid, s.jscname, coalesce(s.jsctimezone, t.timezone) as timezone,
-       date_part('epoch', date_trunc('second', s.jscstart)) as starts,
-       date_part('epoch', date_trunc('second', s.jscend)) as ends,
-       s.jscminutes::text, s.jschours::text, s.jscweekdays::text, s.jscmonthdays::text, s.jscmonths::text,
-       date_part('epoch', s.jscinterval)::int8 as interval
-"""
-# A last run in the near future means that the clock was put back: the same time must not run twice. How near is Vixie
-# cron's answer; later than that, the clock is taken to have been wrong when the job ran.
-OF_JOBS = f"""
-select {_COLUMNS},
-       date_part('epoch', date_trunc('second', j.joblastrun)) as last
+# The columns of Stored. A last run in the near future means that the clock was put back: the same time must not run
+# twice. How near is Vixie cron's answer; later than that, the clock is taken to have been wrong when the job ran.
+_COLUMNS = {
+    "jscid": "s.jscid",
+    "jobid": "s.jscjobid",
+    "zone_name": "coalesce(s.jsctimezone, t.timezone)",
+    "start": "date_part('epoch', date_trunc('second', s.jscstart))",
+    "end": "date_part('epoch', date_trunc('second', s.jscend))",
+    "fields": "s.jscminutes::text || '|' || s.jschours::text || '|' || s.jscweekdays::text || '|'"
+    " || s.jscmonthdays::text || '|' || s.jscmonths::text",
+    "interval_seconds": "date_part('epoch', s.jscinterval)::int8",
+    "last": "date_part('epoch', date_trunc('second', j.joblastrun))",
+    "is_excepted": "exists (select from pgagent.pga_exception x where x.jexscid = s.jscid)",
+}
+_TABLES = """
   from pgagent.pga_schedule s
   join pgagent.pga_job j on j.jobid = s.jscjobid
  cross join pgagent.settings t
- where s.jscjobid = any ($1) and s.jscenabled
 """
+_SELECTED = ", ".join(f'{expression} as "{name}"' for name, expression in _COLUMNS.items())
+_GATHERED = ", ".join(f'array_agg({expression}) as "{name}"' for name, expression in _COLUMNS.items())
+BY_ID = f"select {_SELECTED} {_TABLES} where s.jscid = $1"
+# One row of arrays: their elements reach Python faster than rows do.
+OF_JOBS = f"select {_GATHERED} {_TABLES} where s.jscjobid = any ($1) and s.jscenabled"
+NAME = "select s.jscname from pgagent.pga_schedule s where s.jscid = $1"
 CLOCK_PUT_BACK_SECONDS = 3 * 3600
-BY_ID = f"select {_COLUMNS}, s.jscenabled from pgagent.pga_schedule s cross join pgagent.settings t where s.jscid = $1"
-EXCEPTIONS = "select jexscid, jexdate::text, jextime::text from pgagent.pga_exception where jexscid = any ($1)"
+# One row of numbers per schedule, because each value costs time. 24:00, seconds and infinity meet no scheduled time.
+EXCEPTIONS = """
+select e.jexscid,
+       array_agg(e.minute) filter (where e.jexdate is null and e.minute is not null) as times,
+       array_agg(e.day) filter (where e.jextime is null and e.day is not null) as days,
+       array_agg(e.day::int8 * 1440 + e.minute) filter (where e.day is not null and e.minute is not null) as moments
+  from (select x.jexscid, x.jexdate, x.jextime,
+               case when isfinite(x.jexdate) then x.jexdate - '1970-01-01'::date end as day,
+               case when date_trunc('minute', x.jextime::interval) = x.jextime::interval and x.jextime < '24:00'
+                    then (date_part('epoch', x.jextime) / 60)::int4 end as minute
+          from pgagent.pga_exception x
+         where x.jexscid = any ($1)) e
+ group by e.jexscid
+"""
+EXCEPTION_ROWS = """
+select to_char(x.jexdate, 'YYYY-MM-DD') as day, x.jextime::text as time
+  from pgagent.pga_exception x
+ where x.jexscid = $1 and (x.jexdate is null or x.jexdate between '0001-01-01' and '9999-12-31')
+"""
 # When the jobs will run next, whatever their schedules say: null for disabled ones.
 NEXT_RUNS = """
 select j.jobid,
@@ -47,14 +73,27 @@ select j.jobid,
 KNOWN_JOBS = "select j.jobid from pgagent.pga_job j where j.jobid = any ($1)"
 SET_ZONE = "select set_config('TimeZone', $1, true) as name"
 
-_ARRAY_NAMES = ("jscminutes", "jschours", "jscweekdays", "jscmonthdays", "jscmonths")
 _ELEMENTS = {"t": True, "f": False, "NULL": None}
 LONGEST_ARRAY = 60
 MOST_WARNINGS = 10
 MINUTE_SECONDS = 60
-NO_EXCEPTIONS: Sequence[tuple[str | None, str | None]] = ()
-Exceptions = dict[int, list[tuple[str | None, str | None]]]
+NO_EXCEPTIONS = recurrence.Exceptions()
+ExceptionsOf = dict[int, recurrence.Exceptions]
 Upcoming = tuple[float, int, int | None]
+
+
+class Stored(NamedTuple):
+    """A schedule as the tables have it. ``fields``: the five arrays in the server's text form, joined."""
+
+    jscid: int
+    jobid: int
+    zone_name: str
+    start: float
+    end: float | None
+    fields: str
+    interval_seconds: int | None
+    last: float | None
+    is_excepted: bool
 
 
 def next_runs_of_jobs(
@@ -64,27 +103,26 @@ def next_runs_of_jobs(
 
     Warns of those among the ``changed`` schedules that never run.
     """
-    rows = execute(plpy, plans, OF_JOBS, ["int4[]"], [jobids])
-    exceptions = _read_exceptions(plpy, plans, [row["jscid"] for row in rows])
+    found, exceptions = _read_schedules(plpy, plans, jobids)
     earliest: dict[int, float] = {}
     idle = []
-    for row in rows:
-        last = row["last"]
+    for stored in found:
+        last = stored.last
         later = last if last is not None and after < last <= after + CLOCK_PUT_BACK_SECONDS else after
-        run = _next_run(plpy, row, exceptions, later)
+        run = _next_run(plpy, stored, exceptions, later)
         if run is None:
-            idle.append(row)
-        elif run < earliest.get(row["jscjobid"], float("inf")):
-            earliest[row["jscjobid"]] = run
+            idle.append(stored)
+        elif run < earliest.get(stored.jobid, math.inf):
+            earliest[stored.jobid] = run
     if changed and idle:
-        _warn(plpy, [row for row in idle if row["jscid"] in set(changed)], exceptions, after)
+        _warn(plpy, plans, [stored for stored in idle if stored.jscid in set(changed)], after)
     return [earliest.get(jobid) for jobid in jobids]
 
 
 def next_run_of_schedule(plpy: Plpy, plans: dict[str, Any], schedule: int, after: float | None) -> float | None:
     """The next run of one schedule, enabled or not. Errors: 42704 if there is no such schedule."""
-    row, exceptions = _read_schedule(plpy, plans, schedule)
-    return None if after is None else _next_run(plpy, row, exceptions, after)
+    stored, exceptions = _read_schedule(plpy, plans, schedule)
+    return None if after is None else _next_run(plpy, stored, exceptions, after)
 
 
 def next_run_of_arrays(
@@ -101,9 +139,9 @@ def next_run_of_arrays(
     zone = _load_zone(plpy, zone_name)
     if starts is None or zone is None:
         return None
-    exceptions = _read_exceptions(plpy, plans, [schedule]) if schedule is not None else {}
-    minutes, hours, weekdays, monthdays, months = (read_array(text) for text in arrays)
-    parsed = recurrence.parse(minutes, hours, weekdays, monthdays, months, exceptions.get(schedule or 0, ()))
+    exceptions = _read_exceptions(plpy, plans, [] if schedule is None else [schedule])
+    fields = _parse_fields("|".join(text or "{}" for text in arrays), None)
+    parsed = recurrence.without(fields, exceptions.get(schedule or 0, NO_EXCEPTIONS))
     return recurrence.next_run(parsed, zone, after=after, start=starts, end=ends)
 
 
@@ -137,16 +175,16 @@ def upcoming_runs(
 
 def explain_schedule(plpy: Plpy, plans: dict[str, Any], schedule: int, after: float | None) -> str | None:
     """A stored schedule in words, with its next run or why there is none. Errors: 42704: there is no such schedule."""
-    row, exceptions = _read_schedule(plpy, plans, schedule)
+    stored, exceptions = _read_schedule(plpy, plans, schedule)
     if after is None:
         return None
-    definition = _define(row, exceptions)
+    definition = _define(plpy, plans, stored)
     words = explain.describe(definition, after=after)
     reason = explain.why_never(definition, after=after)
     if reason is not None:
         return f"{words}; never runs: {reason}"
-    run = _next_run(plpy, row, exceptions, after) or after
-    return f"{words}; next run {datetime.fromtimestamp(run, recurrence.zone(row['timezone'])).isoformat(' ')}"
+    run = _next_run(plpy, stored, exceptions, after) or after
+    return f"{words}; next run {datetime.fromtimestamp(run, recurrence.zone(stored.zone_name)).isoformat(' ')}"
 
 
 def name_zone(plpy: Plpy, names: dict[str, Any], name: str | None) -> str | None:
@@ -178,22 +216,21 @@ Stream = Callable[[float], Iterator[tuple[float, int]]]
 
 def _run_streams(plpy: Plpy, plans: dict[str, Any], jobids: Sequence[int]) -> dict[int, list[Stream]]:
     """For each job, what gives the runs of each of its enabled schedules later than an instant."""
-    rows = execute(plpy, plans, OF_JOBS, ["int4[]"], [jobids])
-    exceptions = _read_exceptions(plpy, plans, [row["jscid"] for row in rows])
+    found, exceptions = _read_schedules(plpy, plans, jobids)
     streams: dict[int, list[Stream]] = defaultdict(list)
-    for row in rows:
-        zone = _load_zone(plpy, row["timezone"])
+    for stored in found:
+        zone = _load_zone(plpy, stored.zone_name)
         if zone is not None:
-            streams[row["jscjobid"]].append(partial(_runs, row, _parse(row, exceptions), zone))
+            streams[stored.jobid].append(partial(_runs, stored, _parse(stored, exceptions), zone))
     return streams
 
 
-def _runs(row: dict[str, Any], parsed: recurrence.Schedule, zone: tzinfo, after: float) -> Iterator[tuple[float, int]]:
+def _runs(stored: Stored, parsed: recurrence.Schedule, zone: tzinfo, after: float) -> Iterator[tuple[float, int]]:
     run: float | None = after
     while run is not None:
-        run = recurrence.next_run(parsed, zone, after=run, start=row["starts"], end=row["ends"])
+        run = recurrence.next_run(parsed, zone, after=run, start=stored.start, end=stored.end)
         if run is not None:
-            yield run, row["jscid"]
+            yield run, stored.jscid
 
 
 def _from_now_on(asked: float | None, now: float, streams: Iterable[Stream]) -> Iterator[tuple[float, int | None]]:
@@ -223,20 +260,21 @@ def _first_runs(
             yield run, jscid
 
 
-def _warn(plpy: Plpy, rows: Sequence[dict[str, Any]], exceptions: Exceptions, after: float) -> None:
+def _warn(plpy: Plpy, plans: dict[str, Any], found: Sequence[Stored], after: float) -> None:
     """Says of schedules that they never run, and why; of very many, only of the first."""
-    for row in rows[:MOST_WARNINGS]:
-        reason = explain.why_never(_define(row, exceptions), after=after)
+    for stored in found[:MOST_WARNINGS]:
+        name = execute(plpy, plans, NAME, ["int4"], [stored.jscid])[0]["jscname"]
+        reason = explain.why_never(_define(plpy, plans, stored), after=after)
         plpy.warning(
-            f'schedule "{row["jscname"]}" of job {row["jscjobid"]} never runs: {reason}',
+            f'schedule "{name}" of job {stored.jobid} never runs: {reason}',
             sqlstate=errors.WARNING,
-            hint=f"SELECT pgagent.explain_schedule({row['jscid']}) shows what it says.",
+            hint=f"SELECT pgagent.explain_schedule({stored.jscid}) shows what it says.",
         )
-    if len(rows) > MOST_WARNINGS:
-        plpy.warning(f"{len(rows) - MOST_WARNINGS} more schedules never run", sqlstate=errors.WARNING)
+    if len(found) > MOST_WARNINGS:
+        plpy.warning(f"{len(found) - MOST_WARNINGS} more schedules never run", sqlstate=errors.WARNING)
 
 
-def _read_schedule(plpy: Plpy, plans: dict[str, Any], schedule: int) -> tuple[dict[str, Any], Exceptions]:
+def _read_schedule(plpy: Plpy, plans: dict[str, Any], schedule: int) -> tuple[Stored, ExceptionsOf]:
     rows = execute(plpy, plans, BY_ID, ["int4"], [schedule])
     if not len(rows):
         errors.fail(
@@ -245,40 +283,54 @@ def _read_schedule(plpy: Plpy, plans: dict[str, Any], schedule: int) -> tuple[di
             f"schedule {schedule} does not exist",
             hint="SELECT jscid, jscname FROM pgagent.pga_schedule lists the schedules.",
         )
-    return rows[0], _read_exceptions(plpy, plans, [schedule])
+    stored = Stored(**rows[0])
+    return stored, _read_exceptions(plpy, plans, [schedule] if stored.is_excepted else [])
 
 
-def _next_run(plpy: Plpy, row: dict[str, Any], exceptions: Exceptions, after: float) -> float | None:
-    zone = _load_zone(plpy, row["timezone"])
+def _read_schedules(plpy: Plpy, plans: dict[str, Any], jobids: Sequence[int]) -> tuple[list[Stored], ExceptionsOf]:
+    """The enabled schedules of jobs."""
+    columns = execute(plpy, plans, OF_JOBS, ["int4[]"], [jobids])[0]
+    values = zip(*[columns[name] or () for name in Stored._fields], strict=True)
+    found = [Stored._make(value) for value in values]
+    return found, _read_exceptions(plpy, plans, [stored.jscid for stored in found if stored.is_excepted])
+
+
+def _next_run(plpy: Plpy, stored: Stored, exceptions: ExceptionsOf, after: float) -> float | None:
+    zone = _load_zone(plpy, stored.zone_name)
     if zone is None:
         return None
-    parsed = _parse(row, exceptions)
-    return recurrence.next_run(parsed, zone, after=after, start=row["starts"], end=row["ends"])
+    parsed = _parse(stored, exceptions)
+    return recurrence.next_run(parsed, zone, after=after, start=stored.start, end=stored.end)
 
 
-def _parse(row: dict[str, Any], exceptions: Exceptions) -> recurrence.Schedule:
-    minutes, hours, weekdays, monthdays, months = (read_array(row[name]) for name in _ARRAY_NAMES)
-    rows = exceptions.get(row["jscid"], NO_EXCEPTIONS)
-    return recurrence.parse(minutes, hours, weekdays, monthdays, months, rows, row["interval"])
+def _parse(stored: Stored, exceptions: ExceptionsOf) -> recurrence.Schedule:
+    fields = _parse_fields(stored.fields, stored.interval_seconds)
+    return recurrence.without(fields, exceptions[stored.jscid]) if stored.is_excepted else fields
 
 
-def _define(row: dict[str, Any], exceptions: Exceptions) -> explain.Definition:
-    minutes, hours, weekdays, monthdays, months = (read_array(row[name]) for name in _ARRAY_NAMES)
+@lru_cache(maxsize=2048)
+def _parse_fields(fields: str, interval_seconds: int | None) -> recurrence.Schedule:
+    minutes, hours, weekdays, monthdays, months = map(read_array, fields.split("|"))
+    return recurrence.parse(minutes, hours, weekdays, monthdays, months, (), interval_seconds)
+
+
+def _define(plpy: Plpy, plans: dict[str, Any], stored: Stored) -> explain.Definition:
+    minutes, hours, weekdays, monthdays, months = map(read_array, stored.fields.split("|"))
+    exceptions = execute(plpy, plans, EXCEPTION_ROWS, ["int4"], [stored.jscid])
     return explain.Definition(
         minutes=minutes,
         hours=hours,
         weekdays=weekdays,
         monthdays=monthdays,
         months=months,
-        exceptions=tuple(exceptions.get(row["jscid"], NO_EXCEPTIONS)),
-        zone_name=row["timezone"],
-        start=row["starts"],
-        end=row["ends"],
-        interval_seconds=row["interval"],
+        exceptions=tuple((exception["day"], exception["time"]) for exception in exceptions),
+        zone_name=stored.zone_name,
+        start=stored.start,
+        end=stored.end,
+        interval_seconds=stored.interval_seconds,
     )
 
 
-@lru_cache(maxsize=4096)
 def read_array(text: str | None) -> tuple[bool | None, ...]:
     """A bool[] in the server's text form, from subscript 1 on; NULL or more dimensions: there are no such elements."""
     bounds, _, elements = (text or "{}").rpartition("=")
@@ -291,12 +343,15 @@ def read_array(text: str | None) -> tuple[bool | None, ...]:
     return (None,) * (first - 1) + flags[max(0, 1 - first) :]
 
 
-def _read_exceptions(plpy: Plpy, plans: dict[str, Any], schedules: Sequence[int]) -> Exceptions:
-    found: Exceptions = defaultdict(list)
-    if schedules:
-        for row in execute(plpy, plans, EXCEPTIONS, ["int4[]"], [schedules]):
-            found[row["jexscid"]].append((row["jexdate"], row["jextime"]))
-    return found
+def _read_exceptions(plpy: Plpy, plans: dict[str, Any], schedules: Sequence[int]) -> ExceptionsOf:
+    if not schedules:
+        return {}
+    return {
+        row["jexscid"]: recurrence.Exceptions(
+            frozenset(row["times"] or ()), frozenset(row["days"] or ()), frozenset(row["moments"] or ())
+        )
+        for row in execute(plpy, plans, EXCEPTIONS, ["int4[]"], [schedules])
+    }
 
 
 def _load_zone(plpy: Plpy, name: str) -> tzinfo | None:

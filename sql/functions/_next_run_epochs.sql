@@ -1,8 +1,13 @@
 -- One call for many jobs, arrays in and out: PL/Python converts a row of a result far slower than an element.
+-- The plans are made once in a session, perhaps while the tables are empty, and must do when they are full: by index.
 create function pgagent._next_run_epochs(jobids int4[], after float8, changed int4[] default '{}') returns float8[]
 language plpython3u stable security invoker
 set search_path = pg_catalog, pg_temp
-set datestyle = 'ISO, YMD'
+set plan_cache_mode = force_generic_plan
+set jit = off
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 import sys, importlib
 if "@python_package@" not in sys.modules: plpy.execute("select pgagent._python_load()")

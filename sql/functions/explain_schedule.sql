@@ -1,7 +1,6 @@
 create function pgagent._explain_schedule(schedule int4, after float8) returns text
 language plpython3u stable security invoker
 set search_path = pg_catalog, pg_temp
-set datestyle = 'ISO, YMD'
 as $$
 import sys, importlib
 if "@python_package@" not in sys.modules: plpy.execute("select pgagent._python_load()")

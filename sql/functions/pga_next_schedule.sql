@@ -5,7 +5,6 @@ create function pgagent._next_schedule_epoch(
 ) returns float8
 language plpython3u stable security invoker
 set search_path = pg_catalog, pg_temp
-set datestyle = 'ISO, YMD'
 as $$
 import sys, importlib
 if "@python_package@" not in sys.modules: plpy.execute("select pgagent._python_load()")

@@ -2,7 +2,6 @@ create function pgagent._upcoming(jobids int4[], after float8, until float8, cou
 returns table (epoch float8, jobid int4, jscid int4)
 language plpython3u stable security invoker
 set search_path = pg_catalog, pg_temp
-set datestyle = 'ISO, YMD'
 as $$
 import sys, importlib
 if "@python_package@" not in sys.modules: plpy.execute("select pgagent._python_load()")

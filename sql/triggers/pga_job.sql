@@ -60,7 +60,13 @@ $$;
 comment on function pgagent.pga_job_trigger() is
     'Keeps a job''s row by the rules: computes the next run, refuses the claim of a job that is not due.';
 
+create trigger pga_job_insert
+    before insert on pgagent.pga_job
+    for each row
+    when (new.jobagentid is not null or new.jobrequested is not null or new.jobnextrun is not null)
+    execute function pgagent.pga_job_trigger();
+comment on trigger pga_job_insert on pgagent.pga_job is 'Keeps the next run and the claim by the rules.';
 create trigger pga_job_trigger
-    before insert or update on pgagent.pga_job
+    before update on pgagent.pga_job
     for each row execute function pgagent.pga_job_trigger();
 comment on trigger pga_job_trigger on pgagent.pga_job is 'Keeps the next run and the claim by the rules.';

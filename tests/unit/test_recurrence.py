@@ -628,7 +628,7 @@ def test_a_near_end_spares_the_search() -> None:
     of = schedule(monthdays={29}, months={2}, weekdays={TUESDAY})
     after, end = instant("2026-06-10 10:00"), instant("2026-06-11 10:00")
     assert recurrence.next_run(of, zone, after=after, start=0, end=end) is None
-    assert zone.questions <= 3
+    assert zone.questions <= 8
 
 
 # ---- 6. Impossible schedules and limits --------------------------------------------------------------------
