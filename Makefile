@@ -15,11 +15,14 @@ PYTHON ?= $(shell .ci/deps --python)
 SUDO ?= $(shell test "$$(id -u)" = 0 || echo sudo)
 TESTS ?=
 PYTEST_FLAGS ?=
+MINUTES ?= 10
+SEED ?=
+MINUTES ?=
 # A procedure that commits cannot pin its search_path: its names are qualified instead.
 PGSPOT_FLAGS ?= --ignore-lang plpython3u --proc-without-search-path \
     'pgagent.run_until_idle(station pg_catalog.text,INOUT succeeded integer,INOUT failed integer,INOUT aborted integer)'
 
-.PHONY: help build install uninstall deps test lint typecheck format bench demo demo-stop clean
+.PHONY: help build install uninstall deps test lint typecheck format bench soak demo demo-stop clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +64,14 @@ format: deps ## format the Python code
 bench: deps ## measure, beside Debian's pgagent
 	@$(MAKE) --no-print-directory install
 	cd tests && PG_CONFIG="$(PG_CONFIG)" ../$(VENV)/python -m benchmarks
+
+soak: deps ## run jobs for 10 minutes as fast as they run: does memory grow? (MINUTES=60)
+	@$(MAKE) --no-print-directory install
+	cd tests && PG_CONFIG="$(PG_CONFIG)" ../$(VENV)/python -m benchmarks soak $(if $(MINUTES),--minutes $(MINUTES))
+
+drill: deps ## kill, cut and starve agents and server at random (MINUTES=10 SEED=...)
+	@$(MAKE) --no-print-directory install
+	cd tests && PG_CONFIG="$(PG_CONFIG)" ../$(VENV)/python -m drill --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 demo: deps ## start a server and a ticker of its own, run a job, show its log
 	@$(MAKE) --no-print-directory install

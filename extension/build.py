@@ -18,13 +18,13 @@ MODULES = EXTENSION / "pgagent_py"
 
 TABLES = (
     "pga_jobagent", "pga_jobclass", "pga_job", "pga_jobstep", "pga_schedule", "pga_exception", "pga_joblog",
-    "pga_jobsteplog", "settings", "_batch_step",
+    "pga_jobsteplog", "settings", "_batch_step", "_cancel_request", "_prune_walk",
 )  # fmt: skip
 FUNCTIONS = (
     "_python_source", "_python_load", "pgagent_schema_version", "pga_is_leap_year", "_epoch", "_zone_name",
     "_next_run_epochs", "_job_next_run", "_recompute", "next_run", "upcoming", "explain_schedule", "pga_next_schedule",
-    "cron", "_agent_is_alive", "next_due", "run_due", "_wait_for_work", "run_until_idle", "take_batch_steps",
-    "finish_batch_step",
+    "cron", "_agent_is_alive", "next_due", "check_invariants", "run_due", "_wait_for_work", "run_until_idle",
+    "take_batch_steps", "finish_batch_step", "cancel_run", "prune_runs",
 )  # fmt: skip
 TRIGGERS = ("pga_jobclass", "pga_job", "pga_schedule", "pga_exception", "settings")
 PARTS = (

@@ -8,7 +8,8 @@ from .spi import Plpy
 
 # The row is locked, so that nobody gives the run up meanwhile; a session that lost the step finds nothing.
 TAKEN = """
-select b.jlgid, b.jobid, b.steps -> 0 ->> 'on_error' as on_error, s.output_limit
+select b.jlgid, b.jobid, b.steps -> 0 ->> 'on_error' as on_error, s.output_limit,
+       coalesce((b.steps -> 0 ->> 'attempt')::int4 <= (b.steps -> 0 -> 'retry' ->> 'limit')::int4, false) as has_retry
   from pgagent._batch_step b
  cross join pgagent.settings s
  where b.jslid = $1 and b.taken and b.outcome is null and b.agentid = pg_backend_pid()
@@ -46,7 +47,7 @@ def finish_step(plpy: Plpy, jslid: int, exit_code: int | None, output: str | Non
         return False
     taken = rows[0]
     ending = ABORTED if aborted else SUCCEEDED if exit_code == 0 else FAILED
-    status = judge_step(ending, taken["on_error"])
+    status = ending if taken["has_retry"] else judge_step(ending, taken["on_error"])
     plpy.execute(plpy.prepare(CLOSE_STEP, ["int4", "text", "int4"]), [jslid, status, exit_code])
     if output:
         text = shorten(output, taken["output_limit"])

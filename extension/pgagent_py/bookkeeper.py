@@ -20,6 +20,9 @@ CONNECT_SECONDS = 10.0
 RECONNECT_SECONDS = 0.1
 POLL_SECONDS = 1.0
 SHORTEST_CLAIM_SECONDS = 0.02
+# Parts of the lease: after the first it is renewed, after the second no step is sent.
+LEASE_RENEWED = 0.25
+LEASE_USED = 0.75
 FOREIGN_KEY_VIOLATION = "23503"
 NOTHING_CLAIMED: Row = (b"-infinity", b"0")
 
@@ -27,6 +30,7 @@ NOTHING_CLAIMED: Row = (b"-infinity", b"0")
 @dataclass(frozen=True, slots=True)
 class Agent:
     """Who keeps these books: a backend is its pid and its start. ``label``: what clients see as the agent's station.
+    ``lease_seconds``: after so long without a word from it, others take it for lost.
 
     Texts are bytes in the database's encoding.
     """
@@ -35,6 +39,7 @@ class Agent:
     start_microseconds: int
     station: bytes | None
     label: bytes
+    lease_seconds: float
 
 
 @dataclass(slots=True)
@@ -43,6 +48,7 @@ class Answers:
 
     claimed: list[Row] = field(default_factory=list)
     adopted: list[Row] = field(default_factory=list)
+    cancelled: list[Row] = field(default_factory=list)
     settled: Settled = field(default_factory=Settled)
 
 
@@ -60,6 +66,13 @@ class Bookkeeper:
         self.registered = False
         self.loss: ConnectionLost | None = None
         self._will_pass = False
+        self._lease_until = 0.0
+        self._renew_at = 0.0
+        self._lease_seconds = 0.0
+        self._submitted_at = 0.0
+        self._cancel_at = 0.0
+        self._cancels: list[int] = []
+        self._terminations: list[int] = []
         self._outbox = outbox
         self._ledger: Ledger | None = None
         self._reconnect_at = 0.0
@@ -90,7 +103,7 @@ class Bookkeeper:
         self.has_claimed = False
         self._claimed_last = NOTHING_CLAIMED
         self._claim_at = 0.0
-        self._adopt_at = 0.0 if ready else now + POLL_SECONDS
+        self._adopt_at = self._cancel_at = 0.0 if ready else now + POLL_SECONDS
         self.is_reaping = lost
         self._reap_at = 0.0 if lost else now + POLL_SECONDS
 
@@ -112,11 +125,28 @@ class Bookkeeper:
         """Submits what there is to do now: first who keeps the books and for which runs, then within ``capacity``."""
         if self._ledger is None or not self._ledger.ready:
             return
-        if self.registered:
-            entries = self._outbox.entries(now) + self._reap_entries(now) + self._claim_entries(agent, capacity, now)
-        else:
-            entries = self._register_entries(agent, known_runs)
+        self._lease_seconds = agent.lease_seconds
+        if not self.registered:
+            self._submit(self._register_entries(agent, known_runs), now)
+            return
+        entries = self._end_entries() + self._outbox.entries(now) + self._cancel_entries(known_runs, now)
+        entries += self._reap_entries(now) + self._claim_entries(agent, capacity, now)
+        if now >= self._renew_at and (entries or known_runs()):
+            self._renew_at = now + POLL_SECONDS
+            entries.insert(0, Entry(ledger.RENEW, [(b"%d" % agent.pid, b"%d" % agent.start_microseconds)]))
         self._submit(entries, now)
+
+    def holds_lease(self, now: float) -> bool:
+        """Whether no other agent takes this one for lost yet: only then may a step be sent."""
+        return now < self._lease_until
+
+    def cancel_step(self, pid: int) -> None:
+        """Has a step's statement cancelled, with the next submission."""
+        self._cancels.append(pid)
+
+    def terminate_step(self, pid: int) -> None:
+        """Has a step's session ended, with the next submission."""
+        self._terminations.append(pid)
 
     def write(self, now: float) -> None:
         """Submits what is to be written, and nothing else."""
@@ -144,7 +174,7 @@ class Bookkeeper:
         if self._ledger.notified:
             self._ledger.notified = False
             self.claimed_all = False
-            self._claim_at = self._adopt_at = 0.0
+            self._claim_at = self._adopt_at = self._cancel_at = 0.0
         return answers
 
     @property
@@ -162,6 +192,7 @@ class Bookkeeper:
         if self._ledger is None or not entries:
             return
         try:
+            self._submitted_at = now
             self._ledger.submit(entries)
         except ConnectionLost as loss:
             self._lose(loss, now)
@@ -183,7 +214,7 @@ class Bookkeeper:
             self._reconnect_at = now + RECONNECT_SECONDS
 
     def _register_entries(self, agent: Agent, known_runs: Callable[[], Iterable[int]]) -> list[Entry]:
-        known = ledger.array_literal([b"%d" % jlgid for jlgid in known_runs()])
+        known = _ids(known_runs())
         pid = b"%d" % agent.pid
         return [
             Entry(ledger.END_ORPHANS, [()]),
@@ -192,8 +223,20 @@ class Bookkeeper:
             Entry(ledger.DISOWN, [(pid, known)]),
         ]
 
+    def _end_entries(self) -> list[Entry]:
+        """Statements and sessions of steps to be ended."""
+        ordered = [(ledger.CANCEL, self._cancels), (ledger.TERMINATE, self._terminations)]
+        self._cancels, self._terminations = [], []
+        return [Entry(statement, [(b"%d" % pid,) for pid in pids]) for statement, pids in ordered if pids]
+
+    def _cancel_entries(self, known_runs: Callable[[], Iterable[int]], now: float) -> list[Entry]:
+        if now < self._cancel_at:
+            return []
+        self._cancel_at = now + POLL_SECONDS
+        return [Entry(ledger.CANCEL_REQUESTS, [(_ids(known_runs()),)])]
+
     def _reap_entries(self, now: float) -> list[Entry]:
-        if now < self._reap_at:
+        if now < self._reap_at or not self.holds_lease(now):
             return []
         self._reap_at = now + POLL_SECONDS
         return [Entry(ledger.END_ORPHANS, [()]), Entry(ledger.REAP, [()])]
@@ -222,6 +265,8 @@ class Bookkeeper:
             if entry.statement is ledger.CLAIM:
                 answers.claimed = entry.answers
                 self._note_claim(entry)
+            elif entry.statement is ledger.CANCEL_REQUESTS:
+                answers.cancelled = entry.answers
             elif entry.statement is ledger.ADOPT:
                 answers.adopted = entry.answers
                 if len(entry.answers) == int(entry.rows[0][0] or b"0"):
@@ -255,9 +300,24 @@ class Bookkeeper:
         if entry.statement is ledger.REGISTER:
             self.registered = first is not None
             self.loss = None
+            self._note_lease(is_renewed=self.registered)
+        elif entry.statement is ledger.RENEW:
+            self._note_lease(is_renewed=first == b"t")
+            # Given up by another agent, or deleted by a client: a new start.
+            self.registered = self.registered and (first is not None or bool(entry.failures))
         elif entry.statement is ledger.NEXT_DUE and first is not None:
             self._claim_at = min(self._claim_at, now + max(SHORTEST_CLAIM_SECONDS, float(first)))
         elif entry.statement is ledger.REAP:
             self.is_reaping = first not in (None, b"0")
             if self.is_reaping:
                 self._reap_at = now + RECONNECT_SECONDS
+
+    def _note_lease(self, *, is_renewed: bool) -> None:
+        """It counts from the submission, which was before the server's clock was read."""
+        if is_renewed:
+            self._lease_until = self._submitted_at + self._lease_seconds * LEASE_USED
+            self._renew_at = self._submitted_at + self._lease_seconds * LEASE_RENEWED
+
+
+def _ids(runs: Iterable[int]) -> bytes:
+    return ledger.array_literal([b"%d" % jlgid for jlgid in runs])

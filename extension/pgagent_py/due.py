@@ -88,6 +88,7 @@ def _prepare(plpy: Plpy, plans: dict[str, Any], found: Any, station: str | None)
         int(identity["start_microseconds"]),
         None if station is None else encoding.encode(station),
         encoding.encode(station or identity["application_name"] or "psql"),
+        identity["lease_seconds"],
     )
     loopback = _loopback(plpy, identity)
     if engine is None:

@@ -6,6 +6,8 @@ for sockets, 100 ms at the most, and then lets the server interrupt it: a cancel
 
 from __future__ import annotations
 
+import math
+import random
 import select
 import time
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from .ledger import Row
 from .outbox import Ended, Outbox
 from .pool import Pool
 from .run import ABORTED, FAILED, INTERNAL_FAILURE, SUCCEEDED, Outcome, Run, Step
-from .session import TOO_MANY_CONNECTIONS, Event, State, StepSession
+from .session import CONNECTION_FAILURE, TOO_MANY_CONNECTIONS, Event, State, StepSession
 from .spi import Plpy
 from .target import InvalidTarget, Loopback, Target, redact_failure, remote_target
 
@@ -28,6 +30,8 @@ GATHER_SECONDS = 0.002
 CANCEL_SECONDS = 0.25
 ABORT_SECONDS = 2.0
 REMOTE_PAUSE_SECONDS = 1.0
+FORCE_SECONDS = 0.5
+CANCELED = "57014"
 IDLE_SESSIONS_KEPT = 4
 NO_CONNECTION = "Couldn't get a connection to the database!"
 CANCELLED = "aborted: run_due was cancelled"
@@ -38,11 +42,24 @@ Report = tuple[int, int, str, str, str, str, str]
 
 
 @dataclass(slots=True)
+class Stop:
+    """Why the current step is being ended, and how the run ends then; None: as after any failure.
+
+    ``force_at_seconds``: when its session is ended, if it does not heed the cancel.
+    """
+
+    run_status: str | None
+    reason: str
+    force_at_seconds: float = math.inf
+
+
+@dataclass(slots=True)
 class ActiveRun:
     """A run in this engine's hands; ``run.steps[0]`` is its current step.
 
-    ``begun``: the step may be sent, at ``not_before_seconds``;
-    ``jslid``: its log row, None if its row or the run's was deleted meanwhile.
+    ``begun``: the step may be sent, at ``not_before_seconds``; ``jslid``: its log row, None if its row or the run's was
+    deleted meanwhile. ``retry_at_seconds``: its step has failed and is begun again then; infinite: it is not waiting.
+    ``deadline_seconds`` and ``step_deadline_seconds``: the time limits of the run and of the step that is executed.
     """
 
     run: Run
@@ -51,7 +68,16 @@ class ActiveRun:
     jslid: int | None = None
     session: StepSession | None = None
     not_before_seconds: float = 0.0
+    retry_at_seconds: float = math.inf
+    deadline_seconds: float = math.inf
+    step_deadline_seconds: float = math.inf
+    stop: Stop | None = None
     detail: str = ""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it needs nothing until its step is tried again."""
+        return self.retry_at_seconds < math.inf
 
 
 class Engine:
@@ -96,6 +122,7 @@ class Engine:
             now = time.monotonic()
             self.books.connect(self.loopback, now)
             self._keep_books(now)
+            self._enforce_limits(now)
             self._start_steps(now)
             self._advance(self._wait(now), time.monotonic())
             if time.monotonic() >= interrupt_at:
@@ -172,7 +199,7 @@ class Engine:
         if self.draining or self._aborting or (now >= self._until and self.books.has_claimed):
             return 0
         most = min(self.parallel_runs, max(1, len(self.pool))) if self.pool.is_paused(now) else self.parallel_runs
-        return most - len(self._runs)
+        return most - sum(not active.is_waiting for active in self._runs.values())
 
     def _wait(self, now: float) -> set[int]:
         """Waits until a socket is ready or a time has come, an interrupt's time at the most: the ready sockets."""
@@ -212,8 +239,15 @@ class Engine:
     def _start_steps(self, now: float) -> None:
         """Gives a session to every run whose step has its log row and waits for one."""
         for active in tuple(self._runs.values()):
-            if active.begun and active.session is None and now >= active.not_before_seconds:
+            if now >= active.retry_at_seconds:
+                active.retry_at_seconds = math.inf
+                self._next_step(active)
+            elif active.begun and active.session is None and now >= active.not_before_seconds and self._may_send(now):
                 self._start_step(active, now)
+
+    def _may_send(self, now: float) -> bool:
+        """Nothing is sent when another agent may have given up this one's runs, for example after a standstill."""
+        return self.books.holds_lease(now)
 
     def _start_step(self, active: ActiveRun, now: float) -> None:
         try:
@@ -227,6 +261,8 @@ class Engine:
             self._send(active, session, now)
 
     def _send(self, active: ActiveRun, session: StepSession, now: float) -> None:
+        timeout_seconds = active.run.steps[0].timeout_seconds
+        active.step_deadline_seconds = math.inf if timeout_seconds is None else now + timeout_seconds
         try:
             session.begin(active.run.steps[0].code, self.encoding)
         except Untranslatable as error:
@@ -245,8 +281,10 @@ class Engine:
         active = next((active for active in self._runs.values() if active.session is session), None)
         if event is Event.READY:
             self.pool.resume()
-            if active is None or self._aborting:
+            if active is None or self._aborting or not self._may_send(now):
                 session.taken = False
+                if active is not None:
+                    active.session = None
             else:
                 self._send(active, session, now)
             return
@@ -255,7 +293,9 @@ class Engine:
         if active is not None:
             active.session = None
             outcome = self._read_outcome(active, session, now)
-            if outcome is not None:
+            if active.stop is not None:
+                self._end_stopped(active, active.stop, outcome, now)
+            elif outcome is not None:
                 self._end_step(active, outcome, now)
 
     def _read_outcome(self, active: ActiveRun, session: StepSession, now: float) -> Outcome | None:
@@ -268,7 +308,7 @@ class Engine:
                 self._wait_for_slot(active, session, now)
                 return None
             text = str(session.loss) if session.target.is_own_server else redact_failure(str(session.loss))
-            return Outcome(FAILED, -1, f"{NO_CONNECTION}\n{text}")
+            return Outcome(FAILED, -1, f"{NO_CONNECTION}\n{text}", session.loss.sqlstate or CONNECTION_FAILURE)
         if self._aborting and outcome.ending != SUCCEEDED:
             return Outcome(ABORTED, outcome.result, f"{outcome.output}\n{CANCELLED}".strip())
         return outcome
@@ -297,14 +337,97 @@ class Engine:
         sessions = [active.session for active in self._runs.values() if active.session is not None]
         return [session for session in sessions if session.is_executing]
 
+    # Time limits and requests to cancel
+
+    def _enforce_limits(self, now: float) -> None:
+        for active in tuple(self._runs.values()):
+            if active.stop is not None:
+                if active.session is None and (active.begun or active.is_waiting):
+                    self._end_stopped(active, active.stop, None, now)
+                elif now >= active.stop.force_at_seconds:
+                    self._force_stop(active, active.stop, now)
+            elif now >= active.deadline_seconds:
+                limit = f"{active.run.timeout_seconds:g} s"
+                self._stop(active, Stop(FAILED, f"aborted: the run has taken longer than jobtimeout, {limit}"), now)
+            elif now >= active.step_deadline_seconds:
+                limit = f"{active.run.steps[0].timeout_seconds:g} s"
+                self._stop(active, Stop(None, f"cancelled: the step has taken longer than jsttimeout, {limit}"), now)
+
+    def _stop(self, active: ActiveRun, stop: Stop, now: float) -> None:
+        """Has the current step ended: its end, or the time to force it, comes later, unless nothing is executed."""
+        active.stop = stop
+        session = active.session
+        if session is None:
+            return
+        if session.is_executing and session.target.is_own_server:
+            # What is cancelled must not be another run's step.
+            session.is_spent = True
+            self.books.cancel_step(session.backend_pid)
+            stop.force_at_seconds = now + FORCE_SECONDS
+        else:
+            self.pool.discard(session)
+            active.session = None
+            self._end_stopped(active, stop, None, now)
+
+    def _force_stop(self, active: ActiveRun, stop: Stop, now: float) -> None:
+        session = active.session
+        if session is not None:
+            self.books.terminate_step(session.backend_pid)
+            self.pool.discard(session)
+            active.session = None
+        self._end_stopped(active, stop, None, now)
+
+    def _end_stopped(self, active: ActiveRun, stop: Stop, outcome: Outcome | None, now: float) -> None:
+        """The step that was to be ended has ended, perhaps by itself just before."""
+        active.stop = None
+        done = outcome is not None and outcome.ending == SUCCEEDED
+        said = outcome.output if outcome is not None else ""
+        output = said if done else f"{said}\n{stop.reason}".strip()
+        result = outcome.result if outcome is not None else -1
+        if stop.run_status is None:
+            self._end_step(active, outcome if outcome and done else Outcome(FAILED, result, output, CANCELED), now)
+            return
+        if active.jslid is not None:
+            self._outbox.end_step(active.jslid, Ended(SUCCEEDED if done else ABORTED, result, now), output)
+        active.detail = f'step "{active.run.steps[0].name}": {stop.reason}'
+        self._end_run(active, stop.run_status, now)
+
+    def _cancel_runs(self, rows: list[Row], now: float) -> None:
+        """Runs that somebody wants to be cancelled."""
+        for jlgid, requested_by in rows:
+            active = self._runs.get(int(jlgid or b"0"))
+            if active is not None and (active.stop is None or active.stop.run_status is None):
+                who = self.encoding.decode(requested_by or b"")
+                self._stop(active, Stop(ABORTED, f"cancelled by {who}"), now)
+
     # Runs
 
     def _end_step(self, active: ActiveRun, outcome: Outcome, now: float) -> None:
-        """Writes the end of the current step, and goes on with the run or ends it."""
-        status = run.judge_step(outcome.ending, active.run.steps[0].on_error)
+        """Writes the end of the current step, and tries it again, or goes on with the run, or ends it."""
+        step = active.run.steps[0]
+        if self._retry(active, outcome, now):
+            return
+        status = run.judge_step(outcome.ending, step.on_error)
         if active.jslid is not None:
             self._outbox.end_step(active.jslid, Ended(status, outcome.result, now), outcome.output)
         self._go_on(active, status, outcome.output, now)
+
+    def _retry(self, active: ActiveRun, outcome: Outcome, now: float) -> bool:
+        """Has the step tried again later, if it has failed and has attempts left."""
+        step = active.run.steps[0]
+        delay_seconds = run.retry_delay(step, outcome.sqlstate, random.random())  # noqa: S311  (only spreads retries)
+        if outcome.ending != FAILED or self._aborting or step.retry is None or delay_seconds is None:
+            return False
+        attempts = step.retry.limit + 1
+        active.detail = f'step "{step.name}" waits for attempt {step.attempt + 1} of {attempts}'
+        if active.jslid is not None:
+            note = f"attempt {step.attempt} of {attempts} failed; the next one comes in {delay_seconds:.3g} s"
+            self._outbox.end_step(active.jslid, Ended(FAILED, outcome.result, now), f"{outcome.output}\n{note}".strip())
+        active.run = active.run.with_next_attempt()
+        active.jslid, active.begun = None, False
+        active.step_deadline_seconds = math.inf
+        active.retry_at_seconds = now + delay_seconds
+        return True
 
     def _go_on(self, active: ActiveRun, status: str, output: str, now: float) -> None:
         """The current step has ended with this status: on to the next one, or to the end of the run."""
@@ -321,7 +444,7 @@ class Engine:
 
     def _next_step(self, active: ActiveRun) -> None:
         """Asks for the log row of the run's current step; a batch step leaves the engine."""
-        active.jslid, active.begun = None, False
+        active.jslid, active.begun, active.step_deadline_seconds = None, False, math.inf
         step = active.run.steps[0]
         if step.kind == "b":
             self._outbox.park(active.run)
@@ -356,6 +479,7 @@ class Engine:
 
     def _take_answers(self, answers: Answers, now: float) -> None:
         self._take_claimed(answers.claimed, now)
+        self._cancel_runs(answers.cancelled, now)
         for row in answers.adopted:
             self._take_adopted(row, now)
         settled = answers.settled
@@ -364,6 +488,8 @@ class Engine:
             active = self._runs.get(jlgid)
             if active is not None:
                 active.jslid, active.begun = jslid, True
+            elif jslid is not None:
+                self._outbox.end_step(jslid, Ended(ABORTED, None, now), "aborted before it was sent: the run has ended")
         for jlgid, jslid in settled.parked.items():
             self._take_parked(jlgid, jslid, now)
         for jlgid, message in settled.refused.items():
@@ -380,8 +506,8 @@ class Engine:
     def _take_claimed(self, rows: list[Row], now: float) -> None:
         """New runs."""
         for data, jslid, refusal, *_ in rows:
-            this = run.load_run(data or b"", self.encoding)
-            active = self._runs[this.jlgid] = ActiveRun(this, now)
+            active = self._take_run(data, now)
+            this = active.run
             if refusal is not None:
                 self._refuse(active, jslid, refusal, now)
             elif not this.steps:
@@ -390,6 +516,13 @@ class Engine:
                 active.jslid, active.begun = int(jslid), True
             else:
                 self._next_step(active)
+
+    def _take_run(self, data: bytes | None, since_seconds: float) -> ActiveRun:
+        this = run.load_run(data or b"", self.encoding)
+        active = self._runs[this.jlgid] = ActiveRun(this, since_seconds)
+        if this.timeout_seconds is not None:
+            active.deadline_seconds = since_seconds + this.timeout_seconds
+        return active
 
     def _refuse(self, active: ActiveRun, jslid: bytes | None, refusal: bytes, now: float) -> None:
         """The run may not start: its log says why, at its first step, where clients show it."""
@@ -401,11 +534,14 @@ class Engine:
     def _take_adopted(self, row: Row, now: float) -> None:
         """A run whose batch step has ended; the ticker's session has written that step's log."""
         data, ending, age = row
-        this = run.load_run(data or b"", self.encoding)
-        active = self._runs[this.jlgid] = ActiveRun(this, now - float(age or b"0"))
-        outcome = (ending or b"").decode()
-        status = run.judge_step(outcome, this.steps[0].on_error)
-        self._go_on(active, status, SCRIPT_ENDINGS[outcome], now)
+        active = self._take_run(data, now - float(age or b"0"))
+        outcome = Outcome((ending or b"").decode(), None, SCRIPT_ENDINGS[(ending or b"").decode()])
+        if outcome.ending != SUCCEEDED and now >= active.deadline_seconds:
+            active.detail = f'step "{active.run.steps[0].name}": the run has taken longer than jobtimeout'
+            self._end_run(active, FAILED, now)
+        elif not self._retry(active, outcome, now):
+            status = run.judge_step(outcome.ending, active.run.steps[0].on_error)
+            self._go_on(active, status, outcome.output, now)
 
     def _take_parked(self, jlgid: int, jslid: int | None, now: float) -> None:
         active = self._runs.get(jlgid)

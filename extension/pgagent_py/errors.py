@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
+from .output import escape
+
 if TYPE_CHECKING:
     from .spi import Plpy
 
@@ -15,6 +17,13 @@ WARNING = "01000"
 
 
 def fail(plpy: Plpy, sqlstate: str, message: str, *, detail: str = "", hint: str = "") -> NoReturn:
-    """Raises a PostgreSQL error. The message names the object; detail and hint are sentences."""
-    fields = {"sqlstate": sqlstate, "detail": detail, "hint": hint}
-    plpy.error(message, **{name: text for name, text in fields.items() if text})
+    """Raises a PostgreSQL error. The message names the object; detail and hint are sentences.
+
+    PL/Python takes the bytes of an error's text for UTF-8 and crashes the server if they are not.
+    """
+    encoding = plpy.execute("select getdatabaseencoding() as name")[0]["name"]
+    fields = {"detail": detail, "hint": hint}
+    if encoding != "UTF8":
+        message = escape(message)
+        fields = {name: escape(text) for name, text in fields.items()}
+    plpy.error(message, sqlstate=sqlstate, **{name: text for name, text in fields.items() if text})

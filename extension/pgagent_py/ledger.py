@@ -33,7 +33,9 @@ select pg_is_in_recovery() as standby,
                    where l.jlgstatus = 'r' and j.jobagentid is null)
        or exists (select from pgagent.pga_jobsteplog s join pgagent.pga_joblog l on l.jlgid = s.jsljlgid
                    where s.jslstatus = 'r' and l.jlgstatus <> 'r') as lost,
-       exists (select from pgagent._batch_step b where b.outcome is not null) as ready,
+       exists (select from pgagent._batch_step b
+                where b.outcome is not null or not b.taken and b.started + b.timeout < now())
+       or exists (select from pgagent._cancel_request) as ready,
        exists (select from pgagent._batch_step b where b.agentid = pg_backend_pid()) as parked
 """
 
@@ -60,7 +62,8 @@ select pg_backend_pid() as pid,
        t.conninfo,
        extract(epoch from t.connect_timeout)::float8 as connect_timeout_seconds,
        extract(epoch from t.session_idle_timeout)::float8 as session_idle_timeout_seconds,
-       t.output_limit
+       t.output_limit,
+       extract(epoch from t.agent_lease)::float8 as lease_seconds
   from pgagent.settings t
  cross join pg_stat_get_activity(pg_backend_pid()) s
 """
@@ -88,15 +91,45 @@ LISTEN = Statement(b"listen", "listen pgagent_due", Kind.SCALAR)
 REGISTER = Statement(
     b"register",
     """
-insert into pgagent.pga_jobagent as a (jagpid, jaglogintime, jagstation, jagbackendstart)
-select $1::int4, clock_timestamp(), $3::text, s.backend_start
+insert into pgagent.pga_jobagent as a (jagpid, jaglogintime, jagstation, jagbackendstart, jagheartbeat)
+select $1::int4, clock_timestamp(), $3::text, s.backend_start, clock_timestamp()
   from pg_stat_get_activity($1::int4) s
  where (extract(epoch from s.backend_start) * 1000000)::int8 = $2::int8
 on conflict (jagpid) do update
-   set jagstation = excluded.jagstation
+   set jagstation = excluded.jagstation, jagheartbeat = excluded.jagheartbeat
  where a.jagbackendstart = excluded.jagbackendstart
 returning jagpid
 """,
+    Kind.SCALAR,
+)
+
+# $1 pid, $2 backend start in microseconds. Whether the lease is renewed; false: a client has locked the row; no row: it
+# was given up, by another agent or by a client.
+RENEW = Statement(
+    b"renew",
+    """
+with agent as (
+    select a.jagpid from pgagent.pga_jobagent a
+     where a.jagpid = $1::int4 and (extract(epoch from a.jagbackendstart) * 1000000)::int8 = $2::int8
+), held as (
+    select a.jagpid from pgagent.pga_jobagent a
+     where a.jagpid in (select g.jagpid from agent g)
+       for no key update of a skip locked
+), renewed as (
+    update pgagent.pga_jobagent a
+       set jagheartbeat = clock_timestamp()
+      from held h
+     where a.jagpid = h.jagpid
+)
+select exists (select from held) from agent
+""",
+    Kind.SCALAR,
+)
+
+# $1 runs that this engine has. Those of them that are to be cancelled, and who asked for it.
+CANCEL_REQUESTS = Statement(
+    b"cancel_requests",
+    "select c.jlgid, c.requested_by from pgagent._read_cancel_requests($1::int4[]) c",
     Kind.SCALAR,
 )
 
@@ -110,10 +143,12 @@ CLAIM = Statement(
     b"claim",
     """
 with due as (
-    select j.jobid, j.jobname, j.jobhostagent, j.jobnextrun,
-           case when clock_timestamp() - j.jobnextrun > j.jobstartdeadline
-                then 'not started: it was due at ' || j.jobnextrun || ', ' || (clock_timestamp() - j.jobnextrun)
-                     || ' ago; jobstartdeadline is ' || j.jobstartdeadline end as refusal
+    select j.jobid, j.jobname, j.jobhostagent, j.jobnextrun, j.jobtimeout,
+           case when j.jobstartdeadline is null or not isfinite(j.jobnextrun) then null
+                when clock_timestamp() - j.jobnextrun > j.jobstartdeadline
+                then 'not started: it was due at ' || date_trunc('second', j.jobnextrun) || ', '
+                     || date_trunc('second', clock_timestamp() - j.jobnextrun) || ' ago; jobstartdeadline is '
+                     || j.jobstartdeadline end as refusal
       from pgagent.pga_job j
      where j.jobenabled
        and j.jobagentid is null
@@ -125,10 +160,11 @@ with due as (
        for no key update of j skip locked
 ), claimed as (
     update pgagent.pga_job j
-       set jobagentid = $3::int4, joblastrun = clock_timestamp()
+       set jobagentid = $3::int4,
+           joblastrun = case when due.refusal is null then clock_timestamp() else j.joblastrun end
       from due
      where j.jobid = due.jobid
-    returning j.jobid, due.jobname, due.jobhostagent, due.jobnextrun, due.refusal
+    returning j.jobid, due.jobname, due.jobhostagent, due.jobnextrun, due.jobtimeout, due.refusal
 ), run as (
     insert into pgagent.pga_joblog (jlgjobid, jlgstatus, jlgstart)
     select c.jobid, 'r', clock_timestamp()
@@ -137,6 +173,12 @@ with due as (
     returning jlgid, jlgjobid, jlgstart
 ), step as (
     select r.jlgid, s.jstid, s.jstname, s.jstkind, s.jstcode, s.jstdbname, s.jstconnstr, s.jstonerror,
+           extract(epoch from s.jsttimeout) as timeout,
+           case when s.jstretries > 0
+                then json_build_object(
+                    'limit', s.jstretries, 'delay_seconds', extract(epoch from s.jstretrydelay),
+                    'factor', s.jstretryfactor, 'longest_delay_seconds', extract(epoch from s.jstretrymaxdelay),
+                    'jitter', s.jstretryjitter, 'sqlstates', s.jstretrysqlstates) end as retry,
            row_number() over (partition by r.jlgid order by s.jstname, s.jstid) as position,
            s.jstkind = 's' or c.refusal is not null as begins
       from run r
@@ -146,7 +188,8 @@ with due as (
     select s.jlgid,
            json_agg(json_build_object(
                'jstid', s.jstid, 'name', s.jstname, 'kind', s.jstkind, 'code', s.jstcode, 'dbname', s.jstdbname,
-               'connstr', s.jstconnstr, 'on_error', s.jstonerror) order by s.position) as steps
+               'connstr', s.jstconnstr, 'on_error', s.jstonerror, 'timeout_seconds', s.timeout, 'retry', s.retry)
+               order by s.position) as steps
       from step s
      group by s.jlgid
 ), held as (
@@ -164,7 +207,8 @@ with due as (
 )
 select json_build_object(
            'jlgid', r.jlgid, 'jobid', c.jobid, 'jobname', c.jobname, 'jobhostagent', c.jobhostagent,
-           'started', r.jlgstart::text, 'steps', coalesce(l.steps, '[]')),
+           'started', r.jlgstart::text, 'steps', coalesce(l.steps, '[]'),
+           'timeout_seconds', extract(epoch from c.jobtimeout)),
        b.jslid, c.refusal, c.jobnextrun, c.jobid
   from run r
   join claimed c on c.jobid = r.jlgjobid
@@ -196,6 +240,7 @@ _BEGIN = """
     select l.jsljlgid, l.jslid
       from pgagent.pga_jobsteplog l
       join entry e on e.jlgid = l.jsljlgid and e.jstid is not distinct from l.jsljstid
+     where l.jslstatus not in ('s', 'f', 'i', 'd')
 ), begun as (
     insert into pgagent.pga_jobsteplog (jsljlgid, jsljstid, jslstatus, jslstart)
     select e.jlgid, e.jstid, 'r', clock_timestamp()
@@ -342,22 +387,22 @@ select e.jobid
 """,
 )
 
-# jlgid, jobid, jobname, jobhostagent, started, agent's pid, steps. The run leaves the engine: a ticker takes it on.
-# Answers like BEGIN_STEPS.
+# jlgid, jobid, jobname, jobhostagent, started, agent's pid, steps, timeout in seconds. The run leaves the engine: a
+# ticker takes it on. Answers like BEGIN_STEPS.
 PARK = Statement(
     b"park",
     """
 with entry as (
     select e.jlgid, e.jobid, e.jobname, e.jobhostagent, e.started, e.pid, e.steps::jsonb as steps,
-           (e.steps::jsonb -> 0 ->> 'jstid')::int4 as jstid
-      from unnest($1::int4[], $2::int4[], $3::text[], $4::text[], $5::timestamptz[], $6::int4[], $7::text[])
-        as e (jlgid, jobid, jobname, jobhostagent, started, pid, steps)
+           (e.steps::jsonb -> 0 ->> 'jstid')::int4 as jstid, make_interval(secs => e.timeout) as timeout
+      from unnest($1::int4[], $2::int4[], $3::text[], $4::text[], $5::timestamptz[], $6::int4[], $7::text[],
+                  $8::float8[]) as e (jlgid, jobid, jobname, jobhostagent, started, pid, steps, timeout)
 """
     + _BEGIN
     + """
 ), queued as (
-    insert into pgagent._batch_step (jslid, jlgid, jobid, jobname, jobhostagent, started, agentid, steps)
-    select b.jslid, e.jlgid, e.jobid, e.jobname, e.jobhostagent, e.started, e.pid, e.steps
+    insert into pgagent._batch_step (jslid, jlgid, jobid, jobname, jobhostagent, started, agentid, steps, timeout)
+    select b.jslid, e.jlgid, e.jobid, e.jobname, e.jobhostagent, e.started, e.pid, e.steps, e.timeout
       from begun b
       join entry e on e.jlgid = b.jsljlgid
 ), told as (
@@ -405,7 +450,7 @@ with ready as (
 )
 select json_build_object(
            'jlgid', o.jlgid, 'jobid', o.jobid, 'jobname', o.jobname, 'jobhostagent', o.jobhostagent,
-           'started', o.started::text, 'steps', o.steps),
+           'started', o.started::text, 'steps', o.steps, 'timeout_seconds', extract(epoch from o.timeout)),
        o.outcome, extract(epoch from clock_timestamp() - o.started)::float8
   from ours o
 """,
@@ -547,9 +592,12 @@ update pgagent.pga_job j
 # pid. Ends the statements of this engine's own step sessions.
 CANCEL = Statement(b"cancel", "select pg_cancel_backend(e.pid) from unnest($1::int4[]) as e (pid)")
 
+# pid. Ends the sessions of steps that do not heed a cancel.
+TERMINATE = Statement(b"terminate", "select pg_terminate_backend(e.pid) from unnest($1::int4[]) as e (pid)")
+
 STATEMENTS = (
-    REGISTER, CLAIM, NEXT_DUE, BEGIN_STEPS, CLOSE_STEPS, WRITE_OUTPUT, CLOSE_RUNS, RELEASE, PARK, ADOPT, END_ORPHANS,
-    REAP, DISOWN, CANCEL,
+    REGISTER, RENEW, CANCEL_REQUESTS, CLAIM, NEXT_DUE, BEGIN_STEPS, CLOSE_STEPS, WRITE_OUTPUT, CLOSE_RUNS, RELEASE,
+    PARK, ADOPT, END_ORPHANS, REAP, DISOWN, CANCEL, TERMINATE,
 )  # fmt: skip
 
 

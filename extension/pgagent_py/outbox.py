@@ -169,7 +169,8 @@ class Outbox:
 
     def _park_row(self, run: Run, pid: bytes) -> Row:
         texts = (self._encoding.encode(text) for text in (run.jobname, run.jobhostagent, run.started))
-        return (_text(run.jlgid), _text(run.jobid), *texts, pid, dump_steps(run.steps, self._encoding))
+        timeout = None if run.timeout_seconds is None else str(run.timeout_seconds).encode()
+        return (_text(run.jlgid), _text(run.jobid), *texts, pid, dump_steps(run.steps, self._encoding), timeout)
 
     @staticmethod
     def _settle_begins(

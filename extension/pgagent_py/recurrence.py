@@ -363,7 +363,7 @@ def _smallest_run(schedule: Schedule, zone: tzinfo, earliest: int, latest: float
         run = _first_run_on(schedule, zone, day, earliest)
         if run is None:
             continue
-        if len(_stretches(zone, day)) > 1 and next(days, None) == day + 1:
+        if _has_change(zone, day) and next(days, None) == day + 1:
             morrow_run = _first_run_on(schedule, zone, day + 1, earliest)
             return run if morrow_run is None else min(run, morrow_run)
         return run
@@ -399,7 +399,7 @@ class UnknownZone(ValueError):
 
 @lru_cache(maxsize=64)
 def zone(name: str) -> ZoneInfo:
-    """Return the zone of a name of the tz database; raise UnknownZone if it has none."""
+    """Return the zone of a name of the tz database, or of a POSIX specification; raise UnknownZone for others."""
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # not there; malformed; the name of a folder
@@ -407,16 +407,19 @@ def zone(name: str) -> ZoneInfo:
 
 
 def _posix_zone(specification: str) -> ZoneInfo:
-    """Return the zone of a POSIX specification, as the server takes it: CET-1CEST,M3.5.0,M10.5.0/3 or <+05>-05.
+    """Return the zone of a POSIX specification, as the server takes it: CET-1CEST,M3.5.0,M10.5.0/3 or <+05:30>-05:30.
 
-    A tz database file may end with such a line, for the time after all the changes that it lists: this one lists none.
+    A tz database file may end with such a line, for the time after all the changes that it lists: this one lists
+    none. The abbreviations do not matter, and those in brackets may have characters that Python does not take.
     """
     has_summer_time = re.fullmatch(r"(<[^>]+>|[^-+\d,<:]+)[-+]?[\d:]+(<[^>]+>|[^-+\d,<:]+)[^,]*", specification)
-    rule = _USUAL_RULE if has_summer_time else ""
-    file = _EMPTY_ZONE_FILE + f"{specification}{rule}\n".encode("ascii", "replace")
+    line = re.sub("<[^>]+>", "<ABBREVIATION>", specification) + (_USUAL_RULE if has_summer_time else "")
     try:
         if specification:
-            return ZoneInfo.from_file(BytesIO(file), key=specification)
+            made = ZoneInfo.from_file(BytesIO(_EMPTY_ZONE_FILE + f"{line}\n".encode("ascii")), key=specification)
+            for instant in range(0, _YEAR_SECONDS, 30 * _DAY_SECONDS):  # 24 hours from UTC are too much for Python
+                datetime.fromtimestamp(instant, made).utcoffset()
+            return made
     except ValueError:
         pass
     raise UnknownZone(specification)

@@ -7,7 +7,7 @@ counts by its on-error letter. A run without steps succeeds.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .encoding import Encoding
@@ -28,8 +28,23 @@ RUN_STATUS_WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """When a failed step is tried again. ``limit``: how often; ``jitter``: 0 to 1, how much of a wait may be left out.
+
+    ``sqlstates``: SQLSTATEs and classes (08*) of an SQL step's error; None: whatever the failure.
+    """
+
+    limit: int
+    delay_seconds: float
+    factor: float
+    longest_delay_seconds: float
+    jitter: float
+    sqlstates: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
-    """A step as it was when its run started. ``kind``: s or b; ``on_error``: f, s or i."""
+    """A step as it was when its run started. ``kind``: s or b; ``on_error``: f, s or i; ``attempt`` counts from 1."""
 
     jstid: int
     name: str
@@ -38,20 +53,27 @@ class Step:
     dbname: str
     connstr: str
     on_error: str
+    timeout_seconds: float | None = None
+    retry: Retry | None = None
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a step ended. ``ending``: s, f, or d; ``result``: rows or exit code, None if there is none."""
+    """How a step ended. ``ending``: s, f, or d; ``result``: rows or exit code, None if there is none.
+
+    ``sqlstate``: of the error that ended an SQL step, '' if there was none or it had none.
+    """
 
     ending: str
     result: int | None
     output: str
+    sqlstate: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that goes on: ``steps[0]`` is the current step."""
+    """A run that goes on: ``steps[0]`` is the current step. ``timeout_seconds``: for all of it, from its start."""
 
     jlgid: int
     jobid: int
@@ -59,10 +81,34 @@ class Run:
     jobhostagent: str
     started: str
     steps: tuple[Step, ...]
+    timeout_seconds: float | None = None
 
     def without_first_step(self) -> Run:
         """The run, gone on to its next step."""
         return replace(self, steps=self.steps[1:])
+
+    def with_next_attempt(self) -> Run:
+        """The run, about to try its current step again."""
+        step = self.steps[0]
+        return replace(self, steps=(replace(step, attempt=step.attempt + 1), *self.steps[1:]))
+
+
+def retry_delay(step: Step, sqlstate: str, chance: float) -> float | None:
+    """How many seconds after this failed attempt the step is tried again; None: it is not.
+
+    ``chance``, from 0 to 1, picks the wait between the shortest and the longest that the jitter allows.
+    """
+    retry = step.retry
+    if retry is None or step.attempt > retry.limit:
+        return None
+    if step.kind == "s" and retry.sqlstates is not None and not _matches(sqlstate, retry.sqlstates):
+        return None
+    growth = min(retry.factor ** (step.attempt - 1), 1e9)
+    return min(retry.delay_seconds * growth, retry.longest_delay_seconds) * (1 - retry.jitter * chance)
+
+
+def _matches(sqlstate: str, patterns: tuple[str, ...]) -> bool:
+    return sqlstate != "" and any(sqlstate.startswith(pattern.rstrip("*")) for pattern in patterns)
 
 
 def judge_step(ending: str, on_error: str) -> str:
@@ -79,18 +125,7 @@ def judge_run(step_status: str, steps_left: int) -> str | None:
 
 def dump_steps(steps: tuple[Step, ...], encoding: Encoding) -> bytes:
     """The steps as JSON, for a run that leaves this session. Code of any bytes survives."""
-    rows = [
-        {
-            "jstid": step.jstid,
-            "name": step.name,
-            "kind": step.kind,
-            "code": encoding.decode(step.code),
-            "dbname": step.dbname,
-            "connstr": step.connstr,
-            "on_error": step.on_error,
-        }
-        for step in steps
-    ]
+    rows = [{**asdict(step), "code": encoding.decode(step.code)} for step in steps]
     return encoding.encode(json.dumps(rows, ensure_ascii=False))
 
 
@@ -101,4 +136,8 @@ def load_run(data: bytes, encoding: Encoding) -> Run:
 
 
 def _read_step(fields: dict[str, Any], encoding: Encoding) -> Step:
-    return Step(**{**fields, "code": encoding.encode(fields["code"])})
+    retry = fields["retry"]
+    if retry is not None:
+        patterns = retry["sqlstates"]
+        retry = Retry(**{**retry, "sqlstates": None if patterns is None else tuple(patterns)})
+    return Step(**{**fields, "code": encoding.encode(fields["code"]), "retry": retry})

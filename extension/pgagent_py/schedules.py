@@ -8,14 +8,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
 from datetime import datetime, tzinfo
 from functools import lru_cache, partial
 from heapq import merge
 from typing import Any, NamedTuple
 
-from . import errors, explain, recurrence
-from .spi import Plpy, execute
+from . import encoding, errors, explain, recurrence
+from .spi import Pause, Plpy, execute
 
 # The columns of Stored. A last run in the near future means that the clock was put back: the same time must not run
 # twice. How near is Vixie cron's answer; later than that, the clock is taken to have been wrong when the job ran.
@@ -41,7 +40,11 @@ _GATHERED = ", ".join(f'array_agg({expression}) as "{name}"' for name, expressio
 BY_ID = f"select {_SELECTED} {_TABLES} where s.jscid = $1"
 # One row of arrays: their elements reach Python faster than rows do.
 OF_JOBS = f"select {_GATHERED} {_TABLES} where s.jscjobid = any ($1) and s.jscenabled"
-NAME = "select s.jscname from pgagent.pga_schedule s where s.jscid = $1"
+# As bytes: in SQL_ASCII a name may be no text for Python.
+NAME = """
+select convert_to(s.jscname, getdatabaseencoding()) as name, getdatabaseencoding() as encoding
+  from pgagent.pga_schedule s where s.jscid = $1
+"""
 CLOCK_PUT_BACK_SECONDS = 3 * 3600
 # One row of numbers per schedule, because each value costs time. 24:00, seconds and infinity meet no scheduled time.
 EXCEPTIONS = """
@@ -71,7 +74,6 @@ select j.jobid,
  where j.jobid = any ($1) and j.jobenabled and (j.jobnextrun is not null or j.jobagentid is not null)
 """
 KNOWN_JOBS = "select j.jobid from pgagent.pga_job j where j.jobid = any ($1)"
-SET_ZONE = "select set_config('TimeZone', $1, true) as name"
 
 _ELEMENTS = {"t": True, "f": False, "NULL": None}
 LONGEST_ARRAY = 60
@@ -106,7 +108,9 @@ def next_runs_of_jobs(
     found, exceptions = _read_schedules(plpy, plans, jobids)
     earliest: dict[int, float] = {}
     idle = []
+    pause = Pause(plpy)
     for stored in found:
+        pause.take()
         last = stored.last
         later = last if last is not None and after < last <= after + CLOCK_PUT_BACK_SECONDS else after
         run = _next_run(plpy, stored, exceptions, later)
@@ -147,7 +151,7 @@ def next_run_of_arrays(
 
 def upcoming_runs(
     plpy: Plpy, plans: dict[str, Any], jobids: Sequence[int], after: float | None, until: float, count: int
-) -> list[Upcoming]:
+) -> Iterator[Upcoming]:
     """The runs of each job: instant, job, schedule; at most ``count`` of a job, in order, none later than ``until``.
 
     ``after`` None: what is to come, beginning with the time that the job itself has; the schedule of that is None if
@@ -161,16 +165,16 @@ def upcoming_runs(
             hint="SELECT jobid, jobname FROM pgagent.pga_job lists the jobs.",
         )
     streams = _run_streams(plpy, plans, jobids)
-    found: list[Upcoming] = []
+    of_jobs: list[tuple[int, Iterable[tuple[float, int | None]]]]
     if after is None:
-        for row in execute(plpy, plans, NEXT_RUNS, ["int4[]"], [jobids]):
-            runs = _from_now_on(row["next"], row["now"], streams.get(row["jobid"], []))
-            found += [(run, row["jobid"], jscid) for run, jscid in _first_runs(runs, until, count)]
+        asked = execute(plpy, plans, NEXT_RUNS, ["int4[]"], [jobids])
+        of_jobs = [
+            (row["jobid"], _from_now_on(row["next"], row["now"], streams.get(row["jobid"], []))) for row in asked
+        ]
     else:
-        for jobid, of_job in streams.items():
-            runs = merge(*(stream(after) for stream in of_job))
-            found += [(run, jobid, jscid) for run, jscid in _first_runs(runs, until, count)]
-    return found
+        of_jobs = [(jobid, merge(*(stream(after) for stream in each))) for jobid, each in streams.items()]
+    # One at a time, so that the server keeps them and may be interrupted.
+    return ((run, jobid, jscid) for jobid, runs in of_jobs for run, jscid in _first_runs(runs, until, count))
 
 
 def explain_schedule(plpy: Plpy, plans: dict[str, Any], schedule: int, after: float | None) -> str | None:
@@ -187,28 +191,13 @@ def explain_schedule(plpy: Plpy, plans: dict[str, Any], schedule: int, after: fl
     return f"{words}; next run {datetime.fromtimestamp(run, recurrence.zone(stored.zone_name)).isoformat(' ')}"
 
 
-def name_zone(plpy: Plpy, names: dict[str, Any], name: str | None) -> str | None:
-    """The time zone as SET TimeZone would keep it. Errors: 22023: the server or its Python does not know it.
-
-    Runs in a function that sets TimeZone itself, so that what is set here does not last. ``names``: known ones.
-    """
-    if name is None or name in names:
-        return names.get(name or "")
-    known = ""
-    with suppress(plpy.SPIError):
-        known = plpy.execute(plpy.prepare(SET_ZONE, ["text"]), [name])[0]["name"]
+def is_known_zone(name: str) -> bool:
+    """Whether schedules can be read in a time zone of this name."""
     try:
-        recurrence.zone(known)
+        recurrence.zone(name)
     except recurrence.UnknownZone:
-        errors.fail(
-            plpy,
-            errors.INVALID_PARAMETER_VALUE,
-            f'time zone "{name}" not recognized',
-            detail=f'The server knows it as "{known}", its Python does not.' if known else "",
-            hint="SELECT name FROM pg_timezone_names lists the names.",
-        )
-    names[name] = known
-    return known
+        return False
+    return True
 
 
 Stream = Callable[[float], Iterator[tuple[float, int]]]
@@ -262,11 +251,14 @@ def _first_runs(
 
 def _warn(plpy: Plpy, plans: dict[str, Any], found: Sequence[Stored], after: float) -> None:
     """Says of schedules that they never run, and why; of very many, only of the first."""
+    pause = Pause(plpy)
     for stored in found[:MOST_WARNINGS]:
-        name = execute(plpy, plans, NAME, ["int4"], [stored.jscid])[0]["jscname"]
+        pause.take()
+        row = execute(plpy, plans, NAME, ["int4"], [stored.jscid])[0]
+        coding = encoding.find(row["encoding"])
         reason = explain.why_never(_define(plpy, plans, stored), after=after)
         plpy.warning(
-            f'schedule "{name}" of job {stored.jobid} never runs: {reason}',
+            coding.show(f'schedule "{coding.read_output(row["name"])}" of job {stored.jobid} never runs: {reason}'),
             sqlstate=errors.WARNING,
             hint=f"SELECT pgagent.explain_schedule({stored.jscid}) shows what it says.",
         )

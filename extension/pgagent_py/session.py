@@ -22,6 +22,7 @@ from .run import FAILED, SUCCEEDED, Outcome
 from .target import Target
 
 TOO_MANY_CONNECTIONS = "53300"
+CONNECTION_FAILURE = "08006"
 MOST_ROWS_AT_A_TIME = 5000
 MOST_INT4 = 2**31 - 1
 COPY_REFUSAL = b"COPY FROM STDIN cannot be used in a job step: there is no client to send the data"
@@ -167,12 +168,13 @@ class _Results:
     rows: int = 0
     failed: bool = False
     executed: bool = False
+    sqlstate: str = ""
 
 
 class StepSession:
     """A session for steps: clean at every begin. After FINISHED, ``outcome`` is set; after LOST, ``loss`` is.
 
-    ``taken``: promised to a run. ``was_ready``: a step could have been sent.
+    ``taken``: promised to a run. ``was_ready``: a step could have been sent. ``is_spent``: not to be used again.
     ``unread``: results are waiting inside libpq, whatever the socket says.
     """
 
@@ -185,6 +187,7 @@ class StepSession:
         self.unread = False
         self.taken = False
         self.was_ready = False
+        self.is_spent = False
         self._output_limit = output_limit
         self._results = _Results(HeadTail(output_limit))
         self._link = Link(target.conninfo, now_seconds + target.connect_timeout_seconds)
@@ -308,6 +311,7 @@ class StepSession:
             results.executed = True
         elif status == pq.ExecStatus.FATAL_ERROR:
             results.failed = True
+            results.sqlstate = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
             results.output.append(result.error_message.strip() + b"\n")
         elif status == pq.ExecStatus.COPY_IN:
             self._link.pgconn.put_copy_end(COPY_REFUSAL)
@@ -364,11 +368,11 @@ class StepSession:
             results.output.append(EMPTY_CODE.encode())
         text = self._find_encoding().read_output(results.output.kept()).strip()
         if results.failed:
-            return Outcome(FAILED, -1, text)
+            return Outcome(FAILED, -1, text, results.sqlstate)
         return Outcome(SUCCEEDED, min(results.rows, MOST_INT4), text)
 
     def _clean(self) -> None:
-        if not self.target.is_own_server:
+        if self.is_spent or not self.target.is_own_server:
             self.close()
             return
         self._link.take_notifications()
@@ -379,7 +383,8 @@ class StepSession:
         if self.is_executing:
             said = self._find_encoding().read_output(self._results.output.kept())
             news = [line for line in str(loss).splitlines() if line not in said]
-            self.outcome = Outcome(FAILED, -1, "\n".join([said.rstrip(), *news]).strip())
+            sqlstate = self._results.sqlstate or loss.sqlstate or CONNECTION_FAILURE
+            self.outcome = Outcome(FAILED, -1, "\n".join([said.rstrip(), *news]).strip(), sqlstate)
         self.loss = loss
         self.close()
         return Event.LOST

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn, Protocol
+
+PAUSE_SECONDS = 0.1
 
 
 class Rows(Protocol):
@@ -17,12 +20,7 @@ class Rows(Protocol):
 
 
 class Plpy(Protocol):
-    """Module plpy. Every execute is a subtransaction, and the only place where a cancel reaches Python.
-
-    ``SPIError``: what a failing statement raises.
-    """
-
-    SPIError: type[Exception]
+    """Module plpy. Every execute is a subtransaction, and the only place where a cancel reaches Python."""
 
     def execute(self, query: object, arguments: Sequence[object] = ..., /) -> Rows:
         """Executes a text or a plan."""
@@ -38,6 +36,20 @@ class Plpy(Protocol):
 
     def error(self, message: str, /, **fields: str) -> NoReturn:
         """Raises an error."""
+
+
+class Pause:
+    """Lets the server interrupt long work: a cancel, or a time limit, reaches Python only in a call of plpy."""
+
+    def __init__(self, plpy: Plpy) -> None:
+        self._plpy = plpy
+        self._next_seconds = time.monotonic() + PAUSE_SECONDS
+
+    def take(self) -> None:
+        """To be called at every turn; it is the server's turn ten times a second."""
+        if time.monotonic() >= self._next_seconds:
+            self._plpy.execute("select 1")
+            self._next_seconds = time.monotonic() + PAUSE_SECONDS
 
 
 def execute(plpy: Plpy, plans: dict[str, Any], query: str, types: Sequence[str], arguments: Sequence[object]) -> Rows:

@@ -1,4 +1,5 @@
--- pgAgent's own daemon registers with a pid only; its backend started before it registered.
+-- pgAgent's own daemon registers with a pid only; its backend started before it registered. An agent of ours that has
+-- runs and has said nothing for its lease is stuck: its session is there, but nobody should wait for it.
 create function pgagent._agent_is_alive(agent pgagent.pga_jobagent) returns bool
 language sql volatile security definer  -- backend_start of other roles' sessions is hidden from an unprivileged engine
 set search_path = pg_catalog, pg_temp
@@ -10,6 +11,8 @@ as $$
                     then s.backend_start <= (agent).jaglogintime
                     else s.backend_start = (agent).jagbackendstart
                end)
+       and (coalesce((agent).jagheartbeat > clock_timestamp() - (select t.agent_lease from pgagent.settings t), true)
+            or not exists (select from pgagent.pga_job j where j.jobagentid = (agent).jagpid))
 $$;
 comment on function pgagent._agent_is_alive(pgagent.pga_jobagent) is
-    'Whether the session that registered this agent still exists: same pid and same backend start.';
+    'Whether the session that registered this agent still exists, same pid and same backend start, and has not let its lease run out.';

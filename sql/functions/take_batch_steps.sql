@@ -1,6 +1,7 @@
 create function pgagent.take_batch_steps(station text, most int4)
 returns table (
-    jslid int4, jlgid int4, jobid int4, jobname text, jstid int4, jstname text, code text, output_limit int4
+    jslid int4, jlgid int4, jobid int4, jobname text, jstid int4, jstname text, code text, output_limit int4,
+    time_limit interval
 )
 language plpgsql volatile security invoker
 set search_path = pg_catalog, pg_temp
@@ -31,9 +32,14 @@ begin
             return;
         end if;
     end if;
-    if not exists (select from pgagent._batch_step b where not b.taken) then
+    if not exists (select from pgagent._batch_step b where not b.taken or b.agentid = me) then
         return;
     end if;
+    update pgagent.pga_jobagent a
+       set jagheartbeat = clock_timestamp()
+      from pgagent.settings t
+     where a.jagpid = me
+       and coalesce(a.jagheartbeat < clock_timestamp() - t.agent_lease / 4, true);
     return query
     with waiting as (
         select b.jslid, b.jobid
@@ -74,12 +80,15 @@ begin
                               for no key update skip locked)
     )
     select t.jslid, t.jlgid, t.jobid, t.jobname, (t.steps -> 0 ->> 'jstid')::int4, t.steps -> 0 ->> 'name',
-           t.steps -> 0 ->> 'code', s.output_limit
+           t.steps -> 0 ->> 'code', s.output_limit,
+           least(make_interval(secs => (t.steps -> 0 ->> 'timeout_seconds')::float8),
+                 t.started + t.timeout - clock_timestamp())
       from taken t
      cross join pgagent.settings s
      order by t.jslid;
 end
 $$;
 comment on function pgagent.take_batch_steps(text, int4) is
-    'Hands waiting batch steps to the calling session, which answers for them: if it ends before finish_batch_step, they are aborted. '
+    'Hands waiting batch steps to the calling session, which answers for them: if it ends before finish_batch_step, they are aborted; '
+    'so they are if it does not call again within a quarter of agent_lease. time_limit: how long the script may run; null: for ever. '
     'station: the ticker''s host; most: how many at the most.';

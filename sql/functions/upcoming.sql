@@ -16,7 +16,7 @@ language sql stable security invoker
 set search_path = pg_catalog, pg_temp
 as $$
     select to_timestamp(u.epoch), u.jscid, s.jscname
-      from pgagent._upcoming(array[job], pgagent._epoch(after), 'infinity', count) u
+      from pgagent._upcoming(array_remove(array[job], null), pgagent._epoch(after), 'infinity', coalesce(count, 10)) u
       left join pgagent.pga_schedule s on s.jscid = u.jscid
      order by u.epoch
 $$;
@@ -34,7 +34,7 @@ as $$
     select to_timestamp(u.epoch), j.jobid, j.jobname, u.jscid, s.jscname
       from pgagent._upcoming(
                array(select e.jobid from pgagent.pga_job e where e.jobenabled),
-               pgagent._epoch(after), pgagent._epoch(until), count) u
+               pgagent._epoch(after), pgagent._epoch(coalesce(until, 'infinity')), coalesce(count, 1000)) u
       join pgagent.pga_job j on j.jobid = u.jobid
       left join pgagent.pga_schedule s on s.jscid = u.jscid
      order by u.epoch, j.jobname, j.jobid

@@ -8,7 +8,9 @@ create table pgagent._batch_step (
     agentid int4 not null,
     taken bool not null default false,
     outcome character(1) constraint _batch_step_outcome_check check (outcome in ('s', 'f', 'd')),
-    steps jsonb not null
+    steps jsonb not null,
+    timeout interval,
+    cancelled_by text
 );
 -- No foreign keys: a run goes on with what it started with, even when its job is deleted meanwhile.
 
@@ -24,3 +26,5 @@ comment on column pgagent._batch_step.agentid is 'Pid of the agent that answers 
 comment on column pgagent._batch_step.taken is 'Whether a ticker has taken the step.';
 comment on column pgagent._batch_step.outcome is 'How the script ended: s, f or d (aborted); null: not yet.';
 comment on column pgagent._batch_step.steps is 'The batch step and the steps after it, as they were when the run started.';
+comment on column pgagent._batch_step.timeout is 'Time limit of the run, counted from its start; null: none.';
+comment on column pgagent._batch_step.cancelled_by is 'Who has asked that the run be cancelled, while a ticker has the step; null: nobody.';

@@ -13,7 +13,11 @@ create table pgagent.pga_job (
     jobnextrun timestamptz,
     joblastrun timestamptz,
     jobrequested timestamptz,
-    jobstartdeadline interval constraint pga_job_jobstartdeadline_check check (jobstartdeadline > '0')
+    jobstartdeadline interval constraint pga_job_jobstartdeadline_check check (jobstartdeadline > '0'),
+    jobtimeout interval constraint pga_job_jobtimeout_check check (jobtimeout >= '1 ms'),
+    jobmaxfailures int4 constraint pga_job_jobmaxfailures_check check (jobmaxfailures between 1 and 1000),
+    jobfailures int4 not null default 0,
+    jobdisabledreason text
 );
 -- The due query: which free, enabled job is due first. Claims and releases move rows in and out of it.
 create index pga_job_due on pgagent.pga_job (jobnextrun, jobid) where jobenabled and jobagentid is null;
@@ -37,3 +41,10 @@ comment on column pgagent.pga_job.jobrequested is
     'Due time that was asked for while the job was running; becomes the next run when the run ends.';
 comment on column pgagent.pga_job.jobstartdeadline is
     'A run that could not start within this time after it was due is not made up for, and logged as aborted; null: it always is.';
+comment on column pgagent.pga_job.jobtimeout is
+    'Time limit of a run, waits and retries included: then its step is aborted and the run has failed; null: none.';
+comment on column pgagent.pga_job.jobmaxfailures is
+    'After so many failed runs in a row the job is disabled (1 to 1000); null: never.';
+comment on column pgagent.pga_job.jobfailures is
+    'Failed runs in a row since the job was enabled; counted where jobmaxfailures is set.';
+comment on column pgagent.pga_job.jobdisabledreason is 'Why the engine has disabled the job; null when it has not, or is enabled again.';

@@ -3,7 +3,8 @@ create table pgagent.pga_jobagent (
     jaglogintime timestamptz not null default current_timestamp,
     jagstation text not null,
     jagbackendstart timestamptz,
-    jagtakesbatch bool not null default false
+    jagtakesbatch bool not null default false,
+    jagheartbeat timestamptz
 );
 
 comment on table pgagent.pga_jobagent is
@@ -14,3 +15,5 @@ comment on column pgagent.pga_jobagent.jagstation is 'Host on which the agent ru
 comment on column pgagent.pga_jobagent.jagbackendstart is
     'backend_start of the agent''s backend, so that a reused pid is another agent; null: an agent of pgAgent.';
 comment on column pgagent.pga_jobagent.jagtakesbatch is 'Whether this session executes batch steps, that is, belongs to a ticker.';
+comment on column pgagent.pga_jobagent.jagheartbeat is
+    'When the agent last said that it is in command of its runs; null: an agent of pgAgent, which says nothing.';

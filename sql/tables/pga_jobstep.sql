@@ -17,7 +17,20 @@ create table pgagent.pga_jobstep (
             or (jstdbname = '' and (jstkind = 'b' or jstconnstr <> ''))),
     jstonerror character(1) not null default 'f'
         constraint pga_jobstep_jstonerror_check check (jstonerror in ('f', 's', 'i')),
-    jscnextrun timestamptz
+    jscnextrun timestamptz,
+    jsttimeout interval constraint pga_jobstep_jsttimeout_check check (jsttimeout >= '1 ms'),
+    jstretries int4 not null default 0 constraint pga_jobstep_jstretries_check check (jstretries between 0 and 1000),
+    jstretrydelay interval not null default '1 s'
+        constraint pga_jobstep_jstretrydelay_check check (jstretrydelay between '0 s' and '30 days'),
+    jstretryfactor float8 not null default 2
+        constraint pga_jobstep_jstretryfactor_check check (jstretryfactor between 1 and 100),
+    jstretrymaxdelay interval not null default '5 min'
+        constraint pga_jobstep_jstretrymaxdelay_check check (jstretrymaxdelay between '0 s' and '30 days'),
+    jstretryjitter float8 not null default 0.1
+        constraint pga_jobstep_jstretryjitter_check check (jstretryjitter between 0 and 1),
+    jstretrysqlstates text[]
+        constraint pga_jobstep_jstretrysqlstates_check check (
+            array_to_string(jstretrysqlstates, ',', '?') ~ '^([0-9A-Z]{2}([0-9A-Z]{3}|\*)(,(?!$)|$))*$')
 );
 create index pga_jobstep_jobid on pgagent.pga_jobstep (jstjobid);
 
@@ -34,3 +47,13 @@ comment on column pgagent.pga_jobstep.jstdbname is 'Database of this server for 
 comment on column pgagent.pga_jobstep.jstonerror is
     'If the step fails: f: the job fails and stops, s: the step counts as successful, i: the failure is ignored.';
 comment on column pgagent.pga_jobstep.jscnextrun is 'Unused; clients of pgAgent read it.';
+comment on column pgagent.pga_jobstep.jsttimeout is
+    'Time limit of one attempt: then it is cancelled and counts as failed; null: none.';
+comment on column pgagent.pga_jobstep.jstretries is 'How often a failed step is tried again (0 to 1000), each time with a log row of its own.';
+comment on column pgagent.pga_jobstep.jstretrydelay is 'Wait before the first retry (0 s to 30 days).';
+comment on column pgagent.pga_jobstep.jstretryfactor is 'By how much the wait grows from one retry to the next (1 to 100).';
+comment on column pgagent.pga_jobstep.jstretrymaxdelay is 'Longest wait before a retry (0 s to 30 days).';
+comment on column pgagent.pga_jobstep.jstretryjitter is
+    'By how much of itself a wait may be shorter, at random (0 to 1), so that what failed together is not tried again together.';
+comment on column pgagent.pga_jobstep.jstretrysqlstates is
+    'SQLSTATEs (40001) and classes (08*) after which an SQL step is tried again; null: after every failure.';

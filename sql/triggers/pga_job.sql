@@ -23,6 +23,25 @@ begin
         return new;
     end if;
 
+    if new.jobenabled and not old.jobenabled then
+        new.jobfailures := 0;
+        new.jobdisabledreason := null;
+    elsif old.jobagentid is not null and new.jobagentid is null and new.jobmaxfailures is not null then
+        new.jobfailures := case (select l.jlgstatus from pgagent.pga_joblog l
+                                  where l.jlgjobid = new.jobid order by l.jlgid desc limit 1)
+                               when 'f' then new.jobfailures + 1
+                               when 'i' then new.jobfailures + 1
+                               when 's' then 0
+                               else new.jobfailures
+                           end;
+        if new.jobenabled and new.jobfailures >= new.jobmaxfailures then
+            new.jobenabled := false;
+            new.jobdisabledreason := format('%s runs in a row have failed, the last one ended at %s', new.jobfailures, now());
+            perform pg_notify('pgagent_event', json_build_object(
+                'event', 'job disabled', 'jobid', new.jobid, 'reason', new.jobdisabledreason)::text);
+        end if;
+    end if;
+
     if not new.jobenabled then
         new.jobnextrun := null;
         new.jobrequested := null;

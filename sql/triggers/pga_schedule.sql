@@ -32,7 +32,7 @@ create trigger pga_schedule_delete
 comment on trigger pga_schedule_delete on pgagent.pga_schedule is 'Computes the jobs'' next runs.';
 
 create function pgagent.pga_schedule_zone_trigger() returns trigger
-language plpgsql volatile security invoker
+language plpgsql volatile security definer  -- asks a function that a job's owner may not call
 set search_path = pg_catalog, pg_temp
 as $$
 begin

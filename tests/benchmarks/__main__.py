@@ -1,4 +1,4 @@
-"""``python -m benchmarks [NAME ...] [--quick]``."""
+"""``python -m benchmarks [NAME ...] [--quick] [--minutes N]``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from benchmarks import daemon, definitions, due_query, idle, latency, memory, next_run, steps, throughput
+from benchmarks import daemon, definitions, due_query, idle, latency, memory, next_run, soak, steps, throughput
 from benchmarks.bench import REAL_SETTINGS, Bench, fetch_row
 from benchmarks.report import Result, format_result
 from benchmarks.usage import machine
@@ -23,26 +23,29 @@ BENCHMARKS: dict[str, Callable[[Bench], Result]] = {
     "next_run": next_run.measure,
     "definitions": definitions.measure,
 }
+ON_REQUEST: dict[str, Callable[[Bench], Result]] = {"soak": soak.measure}
+ALL = {**BENCHMARKS, **ON_REQUEST}
 
 
 def main(words: Sequence[str]) -> int:
     """Measure and print; 1 if jobs of ours were lost or done twice, never because of a slow machine."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure pgagent_py.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(BENCHMARKS)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(ALL)}")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, smaller tables")
+    parser.add_argument("--minutes", type=float, metavar="N", help="how long the soak takes")
     options = parser.parse_args(words)
-    unknown = set(options.names) - set(BENCHMARKS)
+    unknown = set(options.names) - set(ALL)
     if unknown:
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are: {', '.join(BENCHMARKS)}")
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are: {', '.join(ALL)}")
     with Cluster(**REAL_SETTINGS) as cluster:
-        bench = Bench(cluster, options.quick, daemon.version())
+        bench = Bench(cluster, options.quick, daemon.version(), options.minutes)
         _print_circumstances(bench)
         return max([_run(name, bench) for name in options.names or BENCHMARKS])
 
 
 def _run(name: str, bench: Bench) -> int:
     began = time.monotonic()
-    result = BENCHMARKS[name](bench)
+    result = ALL[name](bench)
     print(format_result(name, result))
     print(f"  ({time.monotonic() - began:.0f} s)\n", flush=True)
     return 1 if result.wrong else 0

@@ -37,11 +37,15 @@ _UNDONE = "select count(*) from pgagent.pga_job where jobagentid is not null or 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """The server, how thorough to be, and the version of pgAgent's daemon (None: not installed)."""
+    """The server, how thorough to be, and the version of pgAgent's daemon (None: not installed).
+
+    ``minutes``: how long the soak is to take; None: as long as it does by default.
+    """
 
     cluster: Cluster
     quick: bool
     rival: str | None
+    minutes: float | None = None
 
     def choose(self, thorough: int, quick: int) -> int:
         """Return one number or the other."""

@@ -12,7 +12,12 @@ def pss_megabytes(pids: Iterable[int]) -> float:
 
     Raises PermissionError for a process of another user, unless root asks.
     """
-    return sum(map(_pss_kilobytes, pids)) * 1024 / 1e6
+    return sum(_smaps_kilobytes(pid, "Pss") for pid in pids) * 1024 / 1e6
+
+
+def own_kilobytes(pids: Iterable[int]) -> float:
+    """Return the memory that is no file's and no other's: heap and stack, without shared buffers and libraries."""
+    return sum(_smaps_kilobytes(pid, "Anonymous") for pid in pids)
 
 
 def cpu_seconds(pids: Iterable[int]) -> dict[int, float]:
@@ -35,9 +40,9 @@ def machine() -> str:
     return f"{cores} cores, {models[0] if models else 'unknown processor'}, load average {load}"
 
 
-def _pss_kilobytes(pid: int) -> int:
+def _smaps_kilobytes(pid: int, name: str) -> int:
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
+    found = re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
     return int(found.group(1)) if found else 0
 
 

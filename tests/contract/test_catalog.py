@@ -25,6 +25,7 @@ SECURITY_DEFINER = {
     "_agent_is_alive": "backend_start of other roles' sessions is hidden from an unprivileged engine",
     "_recompute": "a change of a schedule changes its job, whatever the role may do to pga_job",
     "pga_exception_trigger": "as _recompute",
+    "pga_schedule_zone_trigger": "asks a function that a job's owner may not call",
     "pga_job_trigger": "computes with functions that a job's owner may not call",
     "pga_schedule_trigger": "as _recompute",
     "settings_trigger": "as _recompute",
@@ -33,6 +34,8 @@ SECURITY_DEFINER = {
 NOT_DUMPED = {
     "pga_jobagent": "agents are sessions of this server",
     "_batch_step": "a queue between sessions of this server",
+    "_cancel_request": "about runs of sessions of this server",
+    "_prune_walk": "a place in the logs of this server",
 }
 
 NAMESPACE = "pronamespace = 'pgagent'::regnamespace"

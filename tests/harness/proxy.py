@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from contextlib import suppress
 from types import TracebackType
 from typing import final
@@ -16,7 +17,8 @@ class Proxy:
     """Listens on 127.0.0.1, ``port``, and passes everything on to a server on another port of this host.
 
     ``cut`` is a network that fails: both ends of every connection see it end at once, new ones are refused.
-    ``cut_clients`` is one that only the clients notice: the server's ends stay open.
+    ``cut_clients`` is one that only the clients notice: the server's ends stay open. ``stall`` is one that nobody
+    notices: nothing arrives any more. With ``delay_seconds`` every piece arrives so much later.
     """
 
     def __init__(self, server_port: int) -> None:
@@ -24,7 +26,10 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._lock = threading.Lock()
+        self.delay_seconds = 0.0
         self._broken = False
+        self._flowing = threading.Event()
+        self._flowing.set()
         self._clients: list[socket.socket] = []
         self._servers: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -54,11 +59,17 @@ class Proxy:
         with self._lock:
             self._broken = True
             _shut_down(self._clients)
+        self._flowing.set()
+
+    def stall(self) -> None:
+        """Pass nothing on until ``mend``, and let all connections stand."""
+        self._flowing.clear()
 
     def mend(self) -> None:
-        """Accept connections again."""
+        """Accept connections again, and pass on what was held up."""
         with self._lock:
             self._broken = False
+        self._flowing.set()
 
     def _accept(self) -> None:
         while True:
@@ -88,6 +99,8 @@ class Proxy:
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while piece := source.recv(_PIECE_BYTES):
+                time.sleep(self.delay_seconds)
+                self._flowing.wait()
                 target.sendall(piece)
         with self._lock:
             # What the server sends into a connection that only the client lost goes nowhere.

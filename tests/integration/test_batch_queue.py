@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -46,6 +47,7 @@ class Taken:
     jstname: str
     code: str
     output_limit: int
+    time_limit: timedelta | None
 
 
 @pytest.fixture

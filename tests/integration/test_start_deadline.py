@@ -85,3 +85,19 @@ def test_many_late_jobs_hold_up_no_other(connection: Connection[TupleRow]) -> No
     counts = connection.execute("select jlgstatus, count(*) from pgagent.pga_joblog group by 1 order by 1").fetchall()
     assert counts == [("d", len(late)), ("s", 1)]
     assert value(connection, "select count(*) from pgagent.pga_jobsteplog where jslstatus = 'r'") == 0
+
+
+@pytest.mark.parametrize("deadline", [None, "1 min"])
+def test_due_since_ever(connection: Connection[TupleRow], deadline: str | None) -> None:
+    jobid = add_job(connection, "job", sql_step("select 1"))
+    other = add_job(connection, "other", sql_step("select 1"))
+    connection.execute("update pgagent.pga_job set jobstartdeadline = %s, jobnextrun = now()", (deadline,))
+    connection.execute("update pgagent.pga_job set jobnextrun = '-infinity' where jobid = %s", (jobid,))
+    run_due(connection)
+    assert [runs(connection, each)[0].status for each in (jobid, other)] == ["s", "s"]
+
+
+def test_a_run_that_did_not_start_is_no_last_run(connection: Connection[TupleRow]) -> None:
+    late_job(connection, sql_step("select 1"))
+    run_due(connection)
+    assert value(connection, "select joblastrun from pgagent.pga_job") is None

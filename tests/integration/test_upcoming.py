@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time as time_of_process
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, datetime, time, timedelta, timezone
 
 import psycopg
@@ -205,3 +206,24 @@ def test_many_warnings_are_counted(connection: Connection[TupleRow], job: int) -
         )
     assert len(warnings) == 11
     assert warnings[-1][1] == "90 more schedules never run"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["select pgagent.upcoming(jobid, 1000000000) from pgagent.pga_job", "select pgagent.calendar(null, null, null)"],
+)
+def test_very_many_runs_can_be_cancelled(connection: Connection[TupleRow], job: int, statement: str) -> None:
+    for _ in range(300):
+        add_schedule(connection, job, interval="1 s")
+    connection.execute("set statement_timeout = '500 ms'")
+    began = time_of_process.monotonic()
+    with suppress(psycopg.errors.QueryCanceled):
+        connection.execute(statement)
+    assert time_of_process.monotonic() - began < 30
+
+
+def test_null_arguments(connection: Connection[TupleRow], job: int) -> None:
+    add_schedule(connection, job)
+    assert len(upcoming(connection, job, None)) == 10
+    assert upcoming(connection, None, 3) == []
+    assert value(connection, "select count(*) from pgagent.calendar(null, null, null)") == 1000

@@ -34,6 +34,7 @@ def test_a_schedule_is_read_in_its_own_zone(connection: Connection[TupleRow], zo
         ("<+0530>-5:30", "<+0530>-5:30"),
         ("CET-1CEST,M3.5.0,M10.5.0/3", "CET-1CEST,M3.5.0,M10.5.0/3"),
         ("EST5EDT4", "EST5EDT4"),
+        ("5.5", "<+05:30>-05:30"),
         ("posix/Asia/Kolkata", "posix/Asia/Kolkata"),
     ],
 )
@@ -51,7 +52,7 @@ def test_the_sessions_zone_stays_as_it_is(connection: Connection[TupleRow]) -> N
     assert value(connection, "show timezone") == "Asia/Tokyo"
 
 
-@pytest.mark.parametrize("zone", ["Mars/Phobos", "", " ", "Europe", "../../etc/passwd", "UTC\n", "é", "x" * 2000])
+@pytest.mark.parametrize("zone", ["Mars/Phobos", "", " ", "Europe", "../../etc/passwd", "UTC\n", "é", "x" * 2000, "24"])
 def test_an_unknown_zone_is_refused_with_a_hint(connection: Connection[TupleRow], zone: str) -> None:
     jobid = noon(connection, None)
     for statement in (

@@ -859,3 +859,8 @@ def test_excepted_points_are_passed_over_however_many() -> None:
     of = recurrence.parse([], [], [], [], [], rows, 86_400)
     run = recurrence.next_run(of, recurrence.zone("UTC"), after=start - 1, start=start, end=None)
     assert run == start + 3000 * 86_400
+
+
+def test_a_day_left_out_whose_first_run_is_excepted_does_not_hide_the_next_days() -> None:
+    of = schedule(minutes={0, 1}, hours={6}, exceptions=[("2011-12-30", "06:00:00")])
+    assert next_run(of, "2011-12-29 17:00", tz="Pacific/Apia") == "2011-12-31 06:00+14:00"

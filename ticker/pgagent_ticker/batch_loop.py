@@ -18,12 +18,15 @@ from pgagent_ticker.scripts import NOT_STARTED, BatchStep, Outcome, Script
 from pgagent_ticker.session_loop import SessionLoop, Terms
 
 TAKE = """
-select s.jslid, s.jlgid, s.jobid, s.jobname, s.jstid, s.jstname, s.code, s.output_limit
+select s.jslid, s.jlgid, s.jobid, s.jobname, s.jstid, s.jstname, s.code, s.output_limit,
+       pg_catalog.date_part('epoch', s.time_limit)
 from pgagent.take_batch_steps($1::text, $2::integer) as s"""
+CANCELLED = "select c.jslid, c.cancelled_by from pgagent.cancelled_batch_steps() as c"
 FINISH = "select pgagent.finish_batch_step($1::integer, $2::integer, $3::text, $4::boolean)"
 
 DATA_EXCEPTION = "22"  # SQLSTATE class: the database's encoding lacks a character
 MOST_FULL_ATTEMPTS = 3
+LONGEST_SILENCE_SECONDS = 1.0  # while scripts run: the server takes a silent session for lost
 
 
 @dataclass(slots=True)
@@ -90,6 +93,8 @@ class BatchLoop(SessionLoop):
                 self.report_success()
             except QueryFailed as failure:
                 pause_seconds = self.report_failure(failure)
+            if self._scripts:
+                pause_seconds = min(pause_seconds, LONGEST_SILENCE_SECONDS)
             if self._has_work():
                 await connection.idle(self.wake, pause_seconds)
 
@@ -101,13 +106,22 @@ class BatchLoop(SessionLoop):
         connection.forget_notifications()
         refusal = await self._send_reports(connection)
         free = self._parallel - len(self._scripts) - len(self._reports)
-        if free > 0 and not self.stopping:
-            for row in await connection.fetch(TAKE, self.station, free):
+        if not self.stopping:
+            # Also without a free slot: it is the sign of life that the runs of this session depend on.
+            for row in await connection.fetch(TAKE, self.station, max(0, free)):
                 self._start(_read_step(row))
+        if self._scripts:
+            await self._end_cancelled(connection)
         if refusal is not None:
             raise refusal
         if os.getpid() == 1 and not self._scripts:
             reap_orphans()
+
+    async def _end_cancelled(self, connection: Connection) -> None:
+        cancelled = {int(jslid or 0): who for jslid, who in await connection.fetch(CANCELLED)}
+        for script in self._scripts.values():
+            if script.step.jslid in cancelled:
+                script.abort(f"cancelled by {cancelled[script.step.jslid]}")
 
     def _start(self, step: BatchStep) -> None:
         script = Script(step, self._guardian, self._grace_seconds)
@@ -177,10 +191,10 @@ def _identify(step: BatchStep) -> dict[str, Detail]:
 
 
 def _read_step(row: Row) -> BatchStep:
-    jslid, jlgid, jobid, jobname, jstid, jstname, code, output_limit = row
+    jslid, jlgid, jobid, jobname, jstid, jstname, code, output_limit, time_limit = row
     return BatchStep(
         int(jslid or 0), int(jlgid or 0), int(jobid or 0), jobname or "", int(jstid or 0), jstname or "",
-        code or "", int(output_limit or 0),
+        code or "", int(output_limit or 0), None if time_limit is None else float(time_limit),
     )  # fmt: skip
 
 

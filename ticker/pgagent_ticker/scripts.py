@@ -28,6 +28,7 @@ NOT_STARTED = -1  # as pgAgent: the script itself never ran
 NOT_EXECUTABLE = 126  # these two as a shell
 NOT_FOUND = 127
 SIGNAL_BASE = 128
+OVERTIME = 124  # as timeout(1), for a script that ends well when it is told that its time is over
 
 # How long output is still read after the script's end: what it left behind may hold it open for ever.
 LINGER_SECONDS = 1.0
@@ -53,6 +54,7 @@ class BatchStep:
     jstname: str
     code: str
     output_limit: int
+    time_limit_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +141,15 @@ class Script:
         self._grace_seconds = grace_seconds
         self._mark = secrets.token_hex(16)
         self._process: Process | None = None
-        self._abort_reason: str | None = None
+        self._end_reason: str | None = None
+        self._is_overtime = False
         self._killer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> Outcome:
         """Run the script to its end; whatever the system refuses becomes the step's output."""
-        if self._abort_reason is not None:
-            return self._not_started(f"not started: {self._abort_reason}", aborted=True)
+        if self._end_reason is not None:
+            return self._not_started(f"not started: {self._end_reason}", aborted=True)
         place = os.environ.get("TMPDIR") or DEFAULT_DIRECTORY
         try:
             directory = tempfile.mkdtemp(prefix=f"pga_{self.step.jobid}_{self.step.jstid}_", dir=place)
@@ -159,13 +163,19 @@ class Script:
 
     def abort(self, reason: str) -> None:
         """End the script's group: SIGTERM now, SIGKILL after the grace time; no effect after its end."""
-        if self._abort_reason is not None or (self._process and self._process.has_ended()):
+        if self._end_reason is not None or (self._process and self._process.has_ended()):
             return
-        self._abort_reason = reason
+        self._end_reason = reason
         if self._process:
             guard.kill_group(self._process.popen.pid, signal.SIGTERM)
             guard.kill_group(self._process.popen.pid, signal.SIGCONT)  # a stopped process hears nothing
             self._killer = asyncio.get_running_loop().call_later(self._grace_seconds, self.kill)
+
+    def _end_overtime(self) -> None:
+        """Its time is over: it has failed, which is no abort."""
+        if self._end_reason is None:
+            self._is_overtime = True
+            self.abort(f"it has taken longer than its time limit, {self.step.time_limit_seconds:g} s")
 
     def kill(self) -> None:
         """End the script's group at once; no effect after the script was reaped: its number may be another's."""
@@ -234,26 +244,33 @@ class Script:
         return Process(popen, Stream(ends[0][0], limit), Stream(ends[1][0], limit))
 
     async def _follow(self, process: Process) -> Outcome:
+        limit_seconds = self.step.time_limit_seconds
+        if limit_seconds is not None:
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, limit_seconds), self._end_overtime)
         await process.wait_for_end()
         complete = await process.drain()
-        if self._abort_reason is not None:
+        if self._end_reason is not None:
             self._end_descendants(process)
-            note = f"ended by the ticker: {self._abort_reason}"
+            note = f"ended by the ticker: {self._end_reason}"
         elif not complete:
             note = "a process that the script left behind keeps its output open; the rest is left out"
         else:
             note = ""
         status = process.popen.wait()  # reaps; does not block
         output = compose(process.out.capture, process.err.capture, self.step.output_limit, note)
-        return Outcome(SIGNAL_BASE - status if status < 0 else status, output, self._abort_reason is not None)
+        exit_code = SIGNAL_BASE - status if status < 0 else status
+        if self._is_overtime:
+            return Outcome(exit_code or OVERTIME, output)
+        return Outcome(exit_code, output, self._end_reason is not None)
 
     def _end_descendants(self, process: Process) -> None:
         guard.kill_group(process.popen.pid, signal.SIGKILL)
         guard.kill_marked([self._mark])
 
     def _clean_up(self, process: Process) -> None:
-        if self._killer:
-            self._killer.cancel()
+        for timer in (self._killer, self._timer):
+            if timer:
+                timer.cancel()
         if process.popen.returncode is None:  # only when the task was cancelled
             self._end_descendants(process)
             process.popen.wait()

@@ -1,0 +1,195 @@
+-- One statement, one snapshot: what engines, tickers and clients commit together is seen together. Who was gone when it
+-- began is not alive in it either, so sessions are looked at before the snapshot is taken; an agent that registered
+-- after that look counts as alive. What an agent that is gone has left is no violation but work for the next run_due.
+create function pgagent.check_invariants() returns table (invariant text, object text, detail text)
+language plpgsql volatile security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    looked constant timestamptz := clock_timestamp();
+    standby constant bool := pg_is_in_recovery();
+    jobs_are_locked bool;
+begin
+    if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
+        raise exception using
+            errcode = 'active_sql_transaction',
+            message = 'cannot judge a snapshot that is older than the look at the sessions',
+            hint = 'Call check_invariants in a transaction of isolation level READ COMMITTED.';
+    end if;
+    perform pg_stat_clear_snapshot();
+    -- The sessions as they are now, for all of this transaction: _agent_is_alive sees them so.
+    perform from pg_stat_get_activity(pg_backend_pid());
+    jobs_are_locked := exists (
+        select
+          from pg_locks l
+         where l.relation = 'pgagent.pga_job'::regclass
+           and l.database = (select d.oid from pg_database d where d.datname = current_database())
+           and l.mode <> 'AccessShareLock'
+           and l.granted
+           and l.pid is distinct from pg_backend_pid());
+    return query
+    with agent as materialized (
+        select a.*, standby or a.jaglogintime >= looked or pgagent._agent_is_alive(a) as alive
+          from pgagent.pga_jobagent a
+    ), open_run as materialized (
+        select l.jlgid, l.jlgjobid, l.jlgstart from pgagent.pga_joblog l where l.jlgstatus = 'r'
+    ), open_step as materialized (
+        select s.jslid, s.jsljlgid from pgagent.pga_jobsteplog s where s.jslstatus = 'r'
+    ), without_next_run as materialized (
+        -- array_agg, because the next runs of many jobs are computed in one go.
+        select array_agg(j.jobid) as jobids
+          from pgagent.pga_job j
+         where j.jobenabled
+           and j.jobagentid is null
+           and j.jobnextrun is null
+           and exists (select from pgagent.pga_schedule s where s.jscjobid = j.jobid and s.jscenabled)
+        having count(*) > 0
+    )
+    select 'an agent is gone: the next run_due cleans up', format('agent %s', a.jagpid),
+           format('%s; it has claimed %s jobs and has %s batch steps, its last sign of life is of %s', a.jagstation,
+                  (select count(*) from pgagent.pga_job j where j.jobagentid = a.jagpid),
+                  (select count(*) from pgagent._batch_step b where b.agentid = a.jagpid),
+                  coalesce(a.jagheartbeat, a.jaglogintime))
+      from agent a
+     where not a.alive
+
+    union all
+    select 'a claimed job has a registered agent', format('job %s', j.jobid), format('claimed by %s', j.jobagentid)
+      from pgagent.pga_job j
+     where j.jobagentid is not null
+       and not exists (select from agent a where a.jagpid = j.jobagentid)
+
+    union all
+    -- The end of a run is written before its job is freed, which may have to wait for a client's lock.
+    select 'a claimed job has an open run', format('job %s', j.jobid),
+           format('claimed by %s, which lives; its last run ended at %s', j.jobagentid, e.ended)
+      from pgagent.pga_job j
+      join agent a on a.jagpid = j.jobagentid
+     cross join pgagent.settings t
+     cross join lateral (
+         select greatest(j.joblastrun, max(l.jlgstart + l.jlgduration)) as ended
+           from pgagent.pga_joblog l
+          where l.jlgjobid = j.jobid) e
+     where a.alive
+       and not jobs_are_locked
+       and e.ended < looked - t.agent_lease
+       and not exists (select from open_run r where r.jlgjobid = j.jobid)
+
+    union all
+    select 'a free job has no request left over', format('job %s', j.jobid), format('requested for %s', j.jobrequested)
+      from pgagent.pga_job j
+     where j.jobagentid is null
+       and j.jobrequested is not null
+
+    union all
+    select 'a disabled job has no next run', format('job %s', j.jobid), format('its next run is %s', j.jobnextrun)
+      from pgagent.pga_job j
+     where not j.jobenabled
+       and j.jobnextrun is not null
+
+    union all
+    select 'an enabled and free job has the next run that its schedules say', format('job %s', n.jobid),
+           format('it should be %s', to_timestamp(n.epoch))
+      from without_next_run w
+     cross join unnest(w.jobids, pgagent._next_run_epochs(w.jobids, floor(date_part('epoch', looked)))) n (jobid, epoch)
+     where n.epoch is not null
+
+    union all
+    select 'a job has at most one open run', format('job %s', r.jlgjobid),
+           format('open runs: %s', string_agg(r.jlgid::text, ', ' order by r.jlgid))
+      from open_run r
+     group by r.jlgjobid
+    having count(*) > 1
+
+    union all
+    select 'an open run belongs to a claimed job', format('run %s', r.jlgid),
+           format('job %s is free; the run has started at %s', r.jlgjobid, r.jlgstart)
+      from open_run r
+      join pgagent.pga_job j on j.jobid = r.jlgjobid
+     where j.jobagentid is null
+
+    union all
+    select 'an open step belongs to an open run', format('step log %s', s.jslid),
+           format('run %s has the status %s', l.jlgid, l.jlgstatus)
+      from open_step s
+      join pgagent.pga_joblog l on l.jlgid = s.jsljlgid
+     where l.jlgstatus <> 'r'
+
+    union all
+    select 'a run has at most one open step', format('run %s', s.jsljlgid),
+           format('open step logs: %s', string_agg(s.jslid::text, ', ' order by s.jslid))
+      from open_step s
+     group by s.jsljlgid
+    having count(*) > 1
+
+    union all
+    -- Runs that pgAgent's own daemon has given up have none.
+    select 'an ended run has a duration, not below zero', format('run %s', l.jlgid),
+           format('status %s, duration %s', l.jlgstatus, coalesce(l.jlgduration::text, 'null'))
+      from pgagent.pga_joblog l
+     where l.jlgstatus <> 'r'
+       and not coalesce(l.jlgduration >= '0', l.jlgstatus = 'd')
+
+    union all
+    select 'an ended step has a duration, not below zero', format('step log %s', s.jslid),
+           format('status %s, duration %s', s.jslstatus, coalesce(s.jslduration::text, 'null'))
+      from pgagent.pga_jobsteplog s
+     where s.jslstatus <> 'r'
+       and not coalesce(s.jslduration >= '0', s.jslstatus = 'd')
+
+    union all
+    -- The second: the end of a run is counted back from when it is written. Zero: the clock was set back.
+    select 'no step begins after the end of its run', format('step log %s', s.jslid),
+           format('begun at %s, run %s ended at %s', s.jslstart, l.jlgid, l.jlgstart + l.jlgduration)
+      from pgagent.pga_jobsteplog s
+      join pgagent.pga_joblog l on l.jlgid = s.jsljlgid
+     where l.jlgstatus <> 'r'
+       and l.jlgduration > '0'
+       and s.jslstart > l.jlgstart + l.jlgduration + interval '1 s'
+
+    union all
+    -- Of a step that was tried several times, the last attempt counts.
+    select 'a run that has succeeded has no failed step', format('run %s', l.jlgid),
+           format('step log %s has the status %s', s.jslid, s.jslstatus)
+      from pgagent.pga_jobsteplog s
+      join pgagent.pga_joblog l on l.jlgid = s.jsljlgid
+     where s.jslstatus in ('f', 'd')
+       and l.jlgstatus = 's'
+       and not exists (select from pgagent.pga_jobsteplog n
+                        where n.jsljlgid = s.jsljlgid and n.jsljstid = s.jsljstid and n.jslid > s.jslid)
+
+    union all
+    select 'no step follows a failed one', format('run %s', s.jsljlgid),
+           format('step log %s has the status %s, step log %s came after it', s.jslid, s.jslstatus, n.jslid)
+      from pgagent.pga_jobsteplog s
+     cross join lateral (
+         select m.jslid, m.jsljstid
+           from pgagent.pga_jobsteplog m
+          where m.jsljlgid = s.jsljlgid and m.jslid > s.jslid
+          order by m.jslid
+          limit 1) n
+     where s.jslstatus in ('f', 'd')
+       and n.jsljstid <> s.jsljstid
+
+    union all
+    -- Of a run that another agent has given up while its step was with a ticker, the row only waits to be removed.
+    select 'a batch step in the queue belongs to an open run', format('step log %s', b.jslid),
+           format('run %s of job %s has the status %s', b.jlgid, b.jobid, l.jlgstatus)
+      from pgagent._batch_step b
+      join pgagent.pga_joblog l on l.jlgid = b.jlgid
+     where b.outcome is null
+       and l.jlgstatus <> 'r'
+
+    union all
+    select 'a batch step in the queue has a registered agent', format('step log %s', b.jslid),
+           format('agent %s', b.agentid)
+      from pgagent._batch_step b
+     where b.outcome is null
+       and not exists (select from agent a where a.jagpid = b.agentid)
+
+    order by 1, 2;
+end
+$$;
+comment on function pgagent.check_invariants() is
+    'What is not as it must be: the rule that is broken, the row that breaks it, how; no row when all is well. May be called at any '
+    'moment. A row "an agent is gone" is no fault: the next run_due of any agent cleans up.';

@@ -1,0 +1,172 @@
+"""Agents that stand still: another agent takes over, and what they do later counts for nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from harness import (
+    WAITING_CODE,
+    Database,
+    Ticker,
+    add_job,
+    batch_step,
+    held_steps,
+    hold_steps,
+    make_due,
+    run_due,
+    run_until_held,
+    runs,
+    sql_step,
+    step_logs,
+    value,
+    wait_until,
+)
+
+LET_THE_LEASE_RUN_OUT = "update pgagent.pga_jobagent set jagheartbeat = now() - interval '1 hour' where jagpid = %s"
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """A process that stands still."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_engine_that_stands_still_is_superseded_and_writes_nothing_later(
+    connection: Connection[TupleRow], database: Database
+) -> None:
+    connection.execute("update pgagent.settings set agent_lease = '5 s'")
+    hold_steps(connection)
+    jobid = add_job(connection, "job", sql_step(WAITING_CODE, on_error="i"), sql_step("select 1"))
+    make_due(connection, jobid)
+    with (
+        psycopg.connect(database.conninfo, autocommit=True) as stuck,
+        psycopg.connect(database.conninfo, autocommit=True) as other,
+    ):
+        run_until_held(stuck)
+        stuck.pgconn.send_query(b"select * from pgagent.run_due('1 min')")
+        with stopped(stuck.info.backend_pid):
+            wait_until(
+                lambda: run_due(other, "0.2 s") is not None and runs(connection, jobid)[0].status == "d",
+                20,
+                "the other agent to give the run up",
+            )
+            assert held_steps(connection) == 0
+            make_due(connection, jobid)
+            connection.execute("select pg_advisory_unlock_all()")
+            run_due(other)
+        while stuck.pgconn.get_result() is not None:
+            pass
+        assert [run.status for run in runs(connection, jobid)] == ["d", "s"]
+        assert [log.status for log in step_logs(connection, runs(connection, jobid)[0])] == ["d"]
+        again = add_job(connection, "again", sql_step("select 1"))
+        make_due(connection, again)
+        run_due(stuck)
+        assert [run.status for run in runs(connection, again)] == ["s"]
+        assert connection.execute("select * from pgagent.check_invariants()").fetchall() == []
+
+
+def test_session_that_does_not_come_back_is_superseded(connection: Connection[TupleRow], database: Database) -> None:
+    """Somebody called run_due once and went for lunch."""
+    hold_steps(connection)
+    jobid = add_job(connection, "job", sql_step(WAITING_CODE))
+    make_due(connection, jobid)
+    with psycopg.connect(database.conninfo, autocommit=True) as absent:
+        run_until_held(absent)
+        run_due(connection, "0 s")
+        assert runs(connection, jobid)[0].status == "r"
+        connection.execute(LET_THE_LEASE_RUN_OUT, (absent.info.backend_pid,))
+        run_due(connection)
+        assert runs(connection, jobid)[0].status == "d"
+        assert held_steps(connection) == 0
+        assert [touched.status for touched in run_due(absent)] != ["succeeded"]
+        assert runs(connection, jobid)[0].status == "d"
+
+
+def test_agent_that_works_keeps_its_lease(connection: Connection[TupleRow], database: Database) -> None:
+    connection.execute("update pgagent.settings set agent_lease = '5 s'")
+    hold_steps(connection)
+    jobid = add_job(connection, "job", sql_step(WAITING_CODE))
+    make_due(connection, jobid)
+    heartbeats = "select count(*) from pgagent.pga_jobagent where jagheartbeat > %s::timestamptz + interval '5 s'"
+    with psycopg.connect(database.conninfo, autocommit=True) as engine:
+        run_until_held(engine)
+        began = value(connection, "select clock_timestamp()::text")
+
+        def has_outlived_its_lease() -> bool:
+            run_due(engine, "1 s")
+            run_due(connection, "0 s")
+            return bool(value(connection, heartbeats, began))
+
+        wait_until(has_outlived_its_lease, 30, "a heartbeat after the first lease")
+        assert runs(connection, jobid)[0].status == "r"
+        connection.execute("select pg_advisory_unlock_all()")
+        run_due(engine)
+    assert runs(connection, jobid)[0].status == "s"
+
+
+def test_ticker_that_stands_still_with_a_script_is_superseded(
+    connection: Connection[TupleRow], database: Database
+) -> None:
+    connection.execute("update pgagent.settings set agent_lease = '5 s'")
+    jobid = add_job(connection, "job", batch_step("sleep 30"))
+    make_due(connection, jobid)
+    taken = "select count(*) from pgagent._batch_step where taken"
+    with Ticker(database.conninfo, "-t", "1") as stuck:
+        wait_until(lambda: value(connection, taken) == 1, what="the script to start")
+        with stopped(stuck.pid):
+            wait_until(
+                lambda: run_due(connection, "0.2 s") is not None and runs(connection, jobid)[0].status == "d",
+                30,
+                "the run to be given up",
+            )
+            assert value(connection, "select count(*) from pgagent._batch_step") == 0
+        again = add_job(connection, "again", batch_step("echo done"))
+        make_due(connection, again)
+        wait_until(lambda: [run.status for run in runs(connection, again)] == ["s"], 30, "the ticker to go on")
+    assert [run.status for run in runs(connection, jobid)] == ["d"]
+
+
+def test_script_outlives_the_lease_of_a_ticker_that_works(connection: Connection[TupleRow], database: Database) -> None:
+    connection.execute("update pgagent.settings set agent_lease = '5 s'")
+    jobid = add_job(connection, "job", batch_step("sleep 7"))
+    make_due(connection, jobid)
+    with Ticker(database.conninfo, "-t", "10"):
+        wait_until(
+            lambda: (
+                run_due(connection, "0 s") is not None
+                and runs(connection, jobid)[-1:] != []
+                and runs(connection, jobid)[0].status != "r"
+            ),
+            40,
+            "the end of the run",
+        )
+    assert [run.status for run in runs(connection, jobid)] == ["s"]
+
+
+def test_cancel_and_time_limit_reach_the_script(connection: Connection[TupleRow], database: Database) -> None:
+    cancelled = add_job(connection, "cancelled", batch_step("echo begun; sleep 600"))
+    overtime = add_job(connection, "overtime", batch_step("trap 'exit 0' TERM; sleep 600 & wait", on_error="i"))
+    connection.execute("update pgagent.pga_jobstep set jsttimeout = '0.3 s' where jstjobid = %s", (overtime,))
+    make_due(connection, cancelled, overtime)
+    with Ticker(database.conninfo, "-t", "10"):
+        wait_until(lambda: [run.status for run in runs(connection, overtime)] == ["s"], 30, "the end of overtime")
+        (log,) = step_logs(connection, runs(connection, overtime)[0])
+        assert (log.status, log.result) == ("i", 124)
+        assert "longer than its time limit, 0.3 s" in (log.output or "")
+        connection.execute("select pgagent.cancel_run(jlgid) from pgagent.pga_joblog where jlgjobid = %s", (cancelled,))
+        wait_until(lambda: [run.status for run in runs(connection, cancelled)] == ["d"], 10, "the end of the cancelled")
+        (log,) = step_logs(connection, runs(connection, cancelled)[0])
+        assert log.status == "d"
+        assert "begun" in (log.output or "")
+        assert "cancelled by postgres" in (log.output or "")
