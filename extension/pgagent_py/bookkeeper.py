@@ -88,6 +88,11 @@ class Bookkeeper:
         return self._ledger is not None and self._ledger.ready
 
     @property
+    def connections_wanted(self) -> int:
+        """How many connections it will still open."""
+        return 0 if self._ledger is not None else 1
+
+    @property
     def is_waiting(self) -> bool:
         """Whether an answer is to come."""
         return self._ledger is not None and not self._ledger.ready

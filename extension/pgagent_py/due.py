@@ -9,6 +9,7 @@ from . import errors, ledger
 from .bookkeeper import Agent
 from .encoding import find
 from .engine import Engine, Report
+from .session import TOO_MANY_CONNECTIONS
 from .spi import Plpy, execute
 from .target import InvalidTarget, Loopback, parse
 
@@ -94,7 +95,7 @@ def _prepare(plpy: Plpy, plans: dict[str, Any], found: Any, station: str | None)
     if engine is None:
         engine = Engine(agent, loopback)
     engine.agent, engine.loopback = agent, loopback
-    engine.parallel_runs = engine.pool.limit = identity["parallel_runs"]
+    engine.parallel_runs = identity["parallel_runs"]
     engine.pool.output_limit = identity["output_limit"]
     return engine
 
@@ -128,6 +129,12 @@ def _complain(plpy: Plpy, engine: Engine) -> None:
     complaints, engine.complaints = engine.complaints, {}
     for message, sqlstate in complaints.items():
         plpy.warning(engine.encoding.show(f"could not keep the log: {message}"), sqlstate=sqlstate)
+    if engine.is_short_of_connections:
+        plpy.warning(
+            "the server is short of connections: fewer jobs than parallel_runs run at once",
+            sqlstate=TOO_MANY_CONNECTIONS,
+            hint="Raise max_connections, or lower parallel_runs or reserved_connections in pgagent.settings.",
+        )
     loss, refused = engine.books.loss, engine.books.is_refused
     engine.books.loss = None
     if loss is None:

@@ -12,7 +12,7 @@ import select
 import time
 from dataclasses import dataclass
 
-from . import run
+from . import ledger, run
 from .bookkeeper import Agent, Answers, Bookkeeper
 from .encoding import Untranslatable, find
 from .ledger import Row
@@ -24,6 +24,7 @@ from .spi import Plpy
 from .target import InvalidTarget, Loopback, Target, redact_failure, remote_target
 
 INTERRUPT_SECONDS = 0.1
+LOOK_SECONDS = 1.0
 FLUSH_SECONDS = 0.5
 SEND_SECONDS = 0.2
 GATHER_SECONDS = 0.002
@@ -110,16 +111,24 @@ class Engine:
         return not self._runs and self._is_flushed
 
     @property
+    def is_short_of_connections(self) -> bool:
+        """Whether others leave it fewer sessions than parallel_runs, and jobs may wait for that."""
+        return self.pool.limit < self.parallel_runs and not self.books.claimed_all
+
+    @property
     def _is_flushed(self) -> bool:
         return not self._outbox and not self.books.is_waiting
 
     def work(self, plpy: Plpy, until: float) -> None:
         """Claims and runs until nothing is left to do here, or until a time of the monotonic clock."""
         self._until = until
-        interrupt_at = time.monotonic() + INTERRUPT_SECONDS
+        interrupt_at = look_at = time.monotonic()
         self.pool.trim(time.monotonic())
         while not self._is_done(time.monotonic()):
             now = time.monotonic()
+            if now >= look_at:
+                self._limit_pool(plpy)
+                look_at = now + LOOK_SECONDS
             self.books.connect(self.loopback, now)
             self._keep_books(now)
             self._enforce_limits(now)
@@ -132,6 +141,12 @@ class Engine:
             if self.books.is_refused and not self._runs:
                 break
         self.pool.leave(time.monotonic(), self.parallel_runs if self._runs else IDLE_SESSIONS_KEPT)
+
+    def _limit_pool(self, plpy: Plpy) -> None:
+        """Leaves the connections that are reserved for others, and those that others have taken meanwhile."""
+        plpy.execute(ledger.LOOK_ANEW)
+        free = plpy.execute(ledger.FREE_CONNECTIONS)[0]["free"] - self.books.connections_wanted
+        self.pool.limit = max(0, min(self.parallel_runs, len(self.pool) + free))
 
     def abort(self) -> None:
         """Ends everything in flight without a call of plpy, and logs it: half a second on a server that answers."""
@@ -198,7 +213,7 @@ class Engine:
         """How many more runs may be claimed; while connections are scarce, no more than there are sessions."""
         if self.draining or self._aborting or (now >= self._until and self.books.has_claimed):
             return 0
-        most = min(self.parallel_runs, max(1, len(self.pool))) if self.pool.is_paused(now) else self.parallel_runs
+        most = min(self.pool.limit, max(1, len(self.pool))) if self.pool.is_paused(now) else self.pool.limit
         return most - sum(not active.is_waiting for active in self._runs.values())
 
     def _wait(self, now: float) -> set[int]:
@@ -378,17 +393,21 @@ class Engine:
         self._end_stopped(active, stop, None, now)
 
     def _end_stopped(self, active: ActiveRun, stop: Stop, outcome: Outcome | None, now: float) -> None:
-        """The step that was to be ended has ended, perhaps by itself just before."""
+        """The step that was to be ended has ended."""
         active.stop = None
-        done = outcome is not None and outcome.ending == SUCCEEDED
-        said = outcome.output if outcome is not None else ""
-        output = said if done else f"{said}\n{stop.reason}".strip()
-        result = outcome.result if outcome is not None else -1
+        if outcome is not None and outcome.ending == SUCCEEDED:
+            # By itself, just before. If that was not the last one, the next one is not sent, and its log says why.
+            self._end_step(active, outcome, now)
+            if stop.run_status is not None:
+                active.stop = Stop(stop.run_status, stop.reason)
+            return
+        result = -1 if outcome is None else outcome.result
+        output = stop.reason if outcome is None else f"{outcome.output}\n{stop.reason}".strip()
         if stop.run_status is None:
-            self._end_step(active, outcome if outcome and done else Outcome(FAILED, result, output, CANCELED), now)
+            self._end_step(active, Outcome(FAILED, result, output, CANCELED), now)
             return
         if active.jslid is not None:
-            self._outbox.end_step(active.jslid, Ended(SUCCEEDED if done else ABORTED, result, now), output)
+            self._outbox.end_step(active.jslid, Ended(ABORTED, result, now), output)
         active.detail = f'step "{active.run.steps[0].name}": {stop.reason}'
         self._end_run(active, stop.run_status, now)
 

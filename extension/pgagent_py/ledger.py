@@ -48,6 +48,17 @@ select b.jlgid, b.jobid, b.jobname, b.started::text as started,
  where b.agentid = pg_backend_pid() or b.jlgid = any ($1)
 """
 
+# How many connections the engine may still open. The first statement has the second look anew.
+LOOK_ANEW = "select pg_stat_clear_snapshot()"
+FREE_CONNECTIONS = """
+select (current_setting('max_connections')::int4
+        - current_setting('superuser_reserved_connections')::int4
+        - coalesce(current_setting('reserved_connections', true), '0')::int4
+        - t.reserved_connections
+        - (select count(*) from pg_stat_get_activity(null) s where s.backend_type = 'client backend'))::int4 as free
+  from pgagent.settings t
+"""
+
 # Who this engine is, and its settings.
 IDENTITY = """
 select pg_backend_pid() as pid,

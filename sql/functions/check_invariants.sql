@@ -8,7 +8,7 @@ as $$
 declare
     looked constant timestamptz := clock_timestamp();
     standby constant bool := pg_is_in_recovery();
-    jobs_are_locked bool;
+    locked regclass[];
 begin
     if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
         raise exception using
@@ -19,11 +19,12 @@ begin
     perform pg_stat_clear_snapshot();
     -- The sessions as they are now, for all of this transaction: _agent_is_alive sees them so.
     perform from pg_stat_get_activity(pg_backend_pid());
-    jobs_are_locked := exists (
-        select
+    -- By transactions that may hold up what an engine has to write.
+    locked := array(
+        select l.relation::regclass
           from pg_locks l
-         where l.relation = 'pgagent.pga_job'::regclass
-           and l.database = (select d.oid from pg_database d where d.datname = current_database())
+         where l.database = (select d.oid from pg_database d where d.datname = current_database())
+           and l.relation in ('pgagent.pga_job'::regclass, 'pgagent.pga_jobsteplog'::regclass)
            and l.mode <> 'AccessShareLock'
            and l.granted
            and l.pid is distinct from pg_backend_pid());
@@ -34,7 +35,7 @@ begin
     ), open_run as materialized (
         select l.jlgid, l.jlgjobid, l.jlgstart from pgagent.pga_joblog l where l.jlgstatus = 'r'
     ), open_step as materialized (
-        select s.jslid, s.jsljlgid from pgagent.pga_jobsteplog s where s.jslstatus = 'r'
+        select s.jslid, s.jsljlgid, s.jslstart from pgagent.pga_jobsteplog s where s.jslstatus = 'r'
     ), without_next_run as materialized (
         -- array_agg, because the next runs of many jobs are computed in one go.
         select array_agg(j.jobid) as jobids
@@ -71,7 +72,7 @@ begin
            from pgagent.pga_joblog l
           where l.jlgjobid = j.jobid) e
      where a.alive
-       and not jobs_are_locked
+       and 'pgagent.pga_job'::regclass <> all (locked)
        and e.ended < looked - t.agent_lease
        and not exists (select from open_run r where r.jlgjobid = j.jobid)
 
@@ -116,11 +117,14 @@ begin
      where l.jlgstatus <> 'r'
 
     union all
+    -- The end of a step, too, may have to wait for a client's lock, while the run goes on.
     select 'a run has at most one open step', format('run %s', s.jsljlgid),
            format('open step logs: %s', string_agg(s.jslid::text, ', ' order by s.jslid))
       from open_step s
+     where 'pgagent.pga_jobsteplog'::regclass <> all (locked)
      group by s.jsljlgid
     having count(*) > 1
+       and max(s.jslstart) < looked - (select t.agent_lease from pgagent.settings t)
 
     union all
     -- Runs that pgAgent's own daemon has given up have none.

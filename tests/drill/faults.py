@@ -187,14 +187,10 @@ def lock_rows(site: Site, rng: random.Random) -> Work:
 def fill_disk(site: Site, rng: random.Random) -> Work:
     """No row can be written to a table for a while."""
     table = rng.choice(["pga_joblog", "pga_jobsteplog", "_batch_step"])
-    site.admin.execute(
-        f"create trigger drill_full before insert or update on pgagent.{table}"
-        " for each row execute function drill.refuse()"
-    )
-    yield rng.uniform(0.3, 2)
-    # Not at once: it waits for the transactions of this storm's clients.
+    site.admin.execute("insert into drill.full_disk values (%s)", (table,))
+    yield rng.uniform(0.3, 4)
     while not site.free_disk():
-        yield 0.2
+        yield 0.1
 
 
 def exhaust_connections(site: Site, rng: random.Random) -> Work:

@@ -59,8 +59,16 @@ end
 $$;
 create trigger zz_drill after update on pgagent.pga_jobsteplog for each row execute function drill.record_step();
 
+-- Tables on a disk that is full.
+create table drill.full_disk (relation name);
 create function drill.refuse() returns trigger language plpgsql as $$
 begin
-    raise exception using errcode = 'disk_full', message = 'drill: no space left';
+    if exists (select from drill.full_disk d where d.relation = tg_table_name) then
+        raise exception using errcode = 'disk_full', message = 'drill: no space left';
+    end if;
+    return new;
 end
 $$;
+create trigger drill_refuse before insert or update on pgagent.pga_joblog for each row execute function drill.refuse();
+create trigger drill_refuse before insert or update on pgagent.pga_jobsteplog for each row execute function drill.refuse();
+create trigger drill_refuse before insert or update on pgagent._batch_step for each row execute function drill.refuse();

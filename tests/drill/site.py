@@ -29,7 +29,6 @@ CALLER = "drill caller"
 
 _RECORDS = Path(__file__).with_name("records.sql")
 _MARK = "PGAGENT_DRILL"
-_FULL = "select tgrelid::regclass::text from pg_trigger where tgname = 'drill_full'"
 _QUICK = "-c lock_timeout=500ms -c statement_timeout=5s"
 
 
@@ -135,10 +134,9 @@ class Site:
         self.cluster.start()
 
     def free_disk(self) -> bool:
-        """Drop the triggers of a full disk; false if a lock or a lost session prevents it now."""
+        """No table is on a full disk any more; false if the session was lost."""
         try:
-            for (table,) in self.admin.execute(_FULL).fetchall():
-                self.admin.execute(f"drop trigger drill_full on {table}")
+            self.admin.execute("delete from drill.full_disk")
         except psycopg.Error:
             return False
         return True

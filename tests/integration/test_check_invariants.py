@@ -89,7 +89,8 @@ def faults(conn: Connection) -> list[tuple[str, str]]:
 STEP_LOG = "pgagent.pga_jobsteplog set jslstatus"
 
 SECOND_OPEN_STEP = """
-    insert into pgagent.pga_jobsteplog (jslid, jsljlgid, jsljstid) select 2, 1, max(jstid) from pgagent.pga_jobstep
+    insert into pgagent.pga_jobsteplog (jslid, jsljlgid, jsljstid) select 2, 1, max(jstid) from pgagent.pga_jobstep;
+    update pgagent.pga_jobsteplog set jslstart = now() - interval '2 min'
 """
 
 GIVE_UP_RUN = f"""
@@ -215,6 +216,15 @@ def test_failed_attempts_are_no_fault(connection: Connection) -> None:
         " select 3, 1, jsljstid, 's', jslstart, jslduration from pgagent.pga_jobsteplog where jslid = 2"
     )
     assert faults(connection) == []
+
+
+@pytest.mark.usefixtures("job")
+def test_end_of_a_step_that_waits_for_a_client_is_no_fault(connection: Connection, database: Database) -> None:
+    connection.execute(f"{OPEN_RUN}; {SECOND_OPEN_STEP}")
+    with psycopg.connect(database.conninfo) as client:
+        client.execute("select from pgagent.pga_jobsteplog where jslid = 1 for update")
+        assert faults(connection) == []
+    assert faults(connection) == [("a run has at most one open step", "run 1")]
 
 
 def test_schedule_without_a_next_run_is_no_fault(connection: Connection) -> None:
