@@ -20,6 +20,8 @@ CONNECT_SECONDS = 10.0
 RECONNECT_SECONDS = 0.1
 POLL_SECONDS = 1.0
 SHORTEST_CLAIM_SECONDS = 0.02
+PRUNE_SECONDS = 60.0
+PRUNED_RUNS = 200
 # Parts of the lease: after the first it is renewed, after the second no step is sent.
 LEASE_RENEWED = 0.25
 LEASE_USED = 0.75
@@ -71,6 +73,7 @@ class Bookkeeper:
         self._lease_seconds = 0.0
         self._submitted_at = 0.0
         self._cancel_at = 0.0
+        self._prune_at = 0.0
         self._cancels: list[int] = []
         self._terminations: list[int] = []
         self._outbox = outbox
@@ -136,6 +139,7 @@ class Bookkeeper:
             return
         entries = self._end_entries() + self._outbox.entries(now) + self._cancel_entries(known_runs, now)
         entries += self._reap_entries(now) + self._claim_entries(agent, capacity, now)
+        entries = entries or self._prune_entries(now)
         if now >= self._renew_at and (entries or known_runs()):
             self._renew_at = now + POLL_SECONDS
             entries.insert(0, Entry(ledger.RENEW, [(b"%d" % agent.pid, b"%d" % agent.start_microseconds)]))
@@ -240,6 +244,13 @@ class Bookkeeper:
         self._cancel_at = now + POLL_SECONDS
         return [Entry(ledger.CANCEL_REQUESTS, [(_ids(known_runs()),)])]
 
+    def _prune_entries(self, now: float) -> list[Entry]:
+        """Tidies up, little by little, when there is nothing else to do."""
+        if now < self._prune_at:
+            return []
+        self._prune_at = now + PRUNE_SECONDS
+        return [Entry(ledger.PRUNE, [(b"%d" % PRUNED_RUNS,)])]
+
     def _reap_entries(self, now: float) -> list[Entry]:
         if now < self._reap_at or not self.holds_lease(now):
             return []
@@ -265,6 +276,9 @@ class Bookkeeper:
 
     def _read_answers(self, entries: list[Entry], now: float) -> Answers:
         self._note_unregistered(entries)
+        for entry in entries:
+            if entry.statement is ledger.PRUNE:
+                entry.failures.clear()  # somebody has locked a table: the next time will do
         answers = Answers(settled=self._outbox.settle(entries))
         for entry in entries:
             if entry.statement is ledger.CLAIM:
@@ -312,6 +326,8 @@ class Bookkeeper:
             self.registered = self.registered and (first is not None or bool(entry.failures))
         elif entry.statement is ledger.NEXT_DUE and first is not None:
             self._claim_at = min(self._claim_at, now + max(SHORTEST_CLAIM_SECONDS, float(first)))
+        elif entry.statement is ledger.PRUNE and first == b"%d" % PRUNED_RUNS:
+            self._prune_at = now + POLL_SECONDS
         elif entry.statement is ledger.REAP:
             self.is_reaping = first not in (None, b"0")
             if self.is_reaping:

@@ -600,6 +600,9 @@ update pgagent.pga_job j
     Kind.SCALAR,
 )
 
+# $1 how many. Deletes logs that the settings do not keep: how many it were.
+PRUNE = Statement(b"prune", "select pgagent.prune_runs($1::int4)", Kind.SCALAR)
+
 # pid. Ends the statements of this engine's own step sessions.
 CANCEL = Statement(b"cancel", "select pg_cancel_backend(e.pid) from unnest($1::int4[]) as e (pid)")
 
@@ -608,7 +611,7 @@ TERMINATE = Statement(b"terminate", "select pg_terminate_backend(e.pid) from unn
 
 STATEMENTS = (
     REGISTER, RENEW, CANCEL_REQUESTS, CLAIM, NEXT_DUE, BEGIN_STEPS, CLOSE_STEPS, WRITE_OUTPUT, CLOSE_RUNS, RELEASE,
-    PARK, ADOPT, END_ORPHANS, REAP, DISOWN, CANCEL, TERMINATE,
+    PARK, ADOPT, END_ORPHANS, REAP, DISOWN, PRUNE, CANCEL, TERMINATE,
 )  # fmt: skip
 
 

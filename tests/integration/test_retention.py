@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
-from harness import Database, add_job, make_due, run_due, sql_step, value
+from harness import Database, add_job, make_due, run_due, sql_step, value, wait_until
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -385,3 +385,21 @@ def test_the_greatest_number_is_no_overflow(connection: Connection, job: int) ->
     add_run(connection, job, "1 s")
     keep(connection, "90 days", "1 year", 2147483647)
     assert prune(connection, 2147483647) == 1
+
+
+def test_the_engine_deletes_by_itself(connection: Connection, database: Database) -> None:
+    connection.execute("update pgagent.settings set keep_runs_per_job = 2")
+    jobid = add_job(connection, "job", sql_step("select pg_sleep(0.05)"))
+    connection.execute(
+        "insert into pgagent.pga_joblog (jlgjobid, jlgstatus, jlgduration)"
+        " select %s, 's', '1 s' from generate_series(1, 50)",
+        (jobid,),
+    )
+    with psycopg.connect(database.conninfo, autocommit=True) as engine:
+
+        def is_tidy() -> bool:
+            make_due(connection, jobid)
+            run_due(engine, "1 s")
+            return bool(value(connection, "select count(*) < 10 from pgagent.pga_joblog"))
+
+        wait_until(is_tidy, what="the engine to delete old runs")
