@@ -45,11 +45,12 @@ def run_due(plpy: Plpy, session: dict[str, Any], max_wait: str | None, station: 
     engine.books.start(time.monotonic(), lost=work["lost"], ready=work["ready"])
     try:
         engine.work(plpy, time.monotonic() + wait_seconds)
+        _complain(plpy, engine)
+        parked = _read_parked(plpy, plans, engine)
     except BaseException:
         engine.abort()
         raise
-    _complain(plpy, engine)
-    return engine.report() + _read_parked(plpy, plans, engine)
+    return engine.report() + parked
 
 
 def _read_wait(plpy: Plpy, plans: dict[str, Any], max_wait: str | None) -> float:

@@ -59,7 +59,8 @@ class ActiveRun:
     """A run in this engine's hands; ``run.steps[0]`` is its current step.
 
     ``begun``: the step may be sent, at ``not_before_seconds``; ``jslid``: its log row, None if its row or the run's was
-    deleted meanwhile. ``retry_at_seconds``: its step has failed and is begun again then; infinite: it is not waiting.
+    deleted meanwhile. ``retry_at_seconds``: its step has failed and is begun again then, when the row of the attempt
+    before, ``failed_jslid``, is closed; infinite: it is not waiting.
     ``deadline_seconds`` and ``step_deadline_seconds``: the time limits of the run and of the step that is executed.
     """
 
@@ -70,6 +71,7 @@ class ActiveRun:
     session: StepSession | None = None
     not_before_seconds: float = 0.0
     retry_at_seconds: float = math.inf
+    failed_jslid: int | None = None
     deadline_seconds: float = math.inf
     step_deadline_seconds: float = math.inf
     stop: Stop | None = None
@@ -255,8 +257,9 @@ class Engine:
         """Gives a session to every run whose step has its log row and waits for one."""
         for active in tuple(self._runs.values()):
             if now >= active.retry_at_seconds:
-                active.retry_at_seconds = math.inf
-                self._next_step(active)
+                if not self._outbox.has_open_step(active.failed_jslid):
+                    active.retry_at_seconds = math.inf
+                    self._next_step(active)
             elif active.begun and active.session is None and now >= active.not_before_seconds and self._may_send(now):
                 self._start_step(active, now)
 
@@ -443,7 +446,7 @@ class Engine:
             note = f"attempt {step.attempt} of {attempts} failed; the next one comes in {delay_seconds:.3g} s"
             self._outbox.end_step(active.jslid, Ended(FAILED, outcome.result, now), f"{outcome.output}\n{note}".strip())
         active.run = active.run.with_next_attempt()
-        active.jslid, active.begun = None, False
+        active.failed_jslid, active.jslid, active.begun = active.jslid, None, False
         active.step_deadline_seconds = math.inf
         active.retry_at_seconds = now + delay_seconds
         return True

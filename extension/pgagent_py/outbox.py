@@ -89,6 +89,10 @@ class Outbox:
             self._outputs[jslid] = output
         self._fresh = True
 
+    def has_open_step(self, jslid: int | None) -> bool:
+        """Whether the end of a step is still to be written."""
+        return jslid in self._steps
+
     def end_run(self, run: Run, ended: Ended) -> None:
         """A run has ended: its job is to be released."""
         self._runs[run.jlgid] = ended

@@ -90,5 +90,5 @@ end
 $$;
 comment on function pgagent.take_batch_steps(text, int4) is
     'Hands waiting batch steps to the calling session, which answers for them: if it ends before finish_batch_step, they are aborted; '
-    'so they are if it does not call again within a quarter of agent_lease. time_limit: how long the script may run; null: for ever. '
+    'so they are if it does not call again within agent_lease. time_limit: how long the script may run; null: for ever. '
     'station: the ticker''s host; most: how many at the most.';

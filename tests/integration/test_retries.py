@@ -170,3 +170,15 @@ def test_success_and_enabling_begin_anew(connection: Connection[TupleRow]) -> No
     connection.execute("update pgagent.pga_job set jobenabled = true")
     row = connection.execute("select jobfailures, jobdisabledreason from pgagent.pga_job").fetchone()
     assert row == (0, None)
+
+
+def test_an_attempt_waits_until_the_one_before_is_logged(connection: Connection[TupleRow], database: Database) -> None:
+    jobid = persistent(connection, sql_step("select pg_sleep(0.2), 1/0"), retries=1)
+    with psycopg.connect(database.conninfo, autocommit=True) as client:
+        run_due(connection, "0.1 s")
+        with client.transaction():
+            client.execute("select from pgagent.pga_jobsteplog for update")
+            run_due(connection, "0.8 s")
+        assert run_to_its_end(connection, jobid) == "f"
+    logs = step_logs(connection, runs(connection, jobid)[0])
+    assert [log.status for log in logs] == ["f", "f"]

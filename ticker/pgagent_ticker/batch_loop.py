@@ -10,7 +10,7 @@ import os
 from collections import deque
 from dataclasses import dataclass
 
-from pgagent_ticker.connection import Connection, QueryFailed, Row
+from pgagent_ticker.connection import Connection, ConnectionLost, QueryFailed, Row
 from pgagent_ticker.events import Detail
 from pgagent_ticker.guardian import Guardian
 from pgagent_ticker.output import escape, shorten
@@ -21,11 +21,13 @@ TAKE = """
 select s.jslid, s.jlgid, s.jobid, s.jobname, s.jstid, s.jstname, s.code, s.output_limit,
        pg_catalog.date_part('epoch', s.time_limit)
 from pgagent.take_batch_steps($1::text, $2::integer) as s"""
+LEASE = "select pg_catalog.date_part('epoch', s.agent_lease) from pgagent.settings as s"
 CANCELLED = "select c.jslid, c.cancelled_by from pgagent.cancelled_batch_steps() as c"
 FINISH = "select pgagent.finish_batch_step($1::integer, $2::integer, $3::text, $4::boolean)"
 
 DATA_EXCEPTION = "22"  # SQLSTATE class: the database's encoding lacks a character
 MOST_FULL_ATTEMPTS = 3
+LEASE_USED = 0.75  # the part of the lease after which nothing is started
 LONGEST_SILENCE_SECONDS = 1.0  # while scripts run: the server takes a silent session for lost
 
 
@@ -64,6 +66,7 @@ class BatchLoop(SessionLoop):
         self._grace_seconds = grace_seconds
         self._scripts: dict[asyncio.Task[Outcome], Script] = {}
         self._reports: deque[Report] = deque()
+        self._lease_seconds = 0.0
 
     def stop(self) -> None:
         """Take no more steps and end the running scripts; their ends are still reported."""
@@ -88,6 +91,7 @@ class BatchLoop(SessionLoop):
             try:
                 if not prepared:
                     await self.prepare(connection)
+                    self._lease_seconds = float((await connection.fetch(LEASE))[0][0] or 0)
                     prepared = True
                 await self._turn(connection)
                 self.report_success()
@@ -108,7 +112,11 @@ class BatchLoop(SessionLoop):
         free = self._parallel - len(self._scripts) - len(self._reports)
         if not self.stopping:
             # Also without a free slot: it is the sign of life that the runs of this session depend on.
-            for row in await connection.fetch(TAKE, self.station, max(0, free)):
+            asked = asyncio.get_running_loop().time()
+            rows = await connection.fetch(TAKE, self.station, max(0, free))
+            if rows and asyncio.get_running_loop().time() - asked > self._lease_seconds * LEASE_USED:
+                raise ConnectionLost("this process stood still: its steps may have been given up")
+            for row in rows:
                 self._start(_read_step(row))
         if self._scripts:
             await self._end_cancelled(connection)
