@@ -1,4 +1,5 @@
--- What pg_dump keeps. Not: pga_jobagent and _batch_step, which are about sessions of this server.
+-- What pg_dump keeps. Not: pga_jobagent, _batch_step and _cancel_request, which are about sessions of this server, and
+-- _prune_walk, which is about its logs.
 select pg_catalog.pg_extension_config_dump('pgagent.pga_jobclass', '');
 select pg_catalog.pg_extension_config_dump('pgagent.settings', '');
 select pg_catalog.pg_extension_config_dump('pgagent.pga_job', '');

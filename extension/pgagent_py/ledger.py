@@ -25,9 +25,8 @@ Row = tuple[Value, ...]
 WORK = """
 select pg_is_in_recovery() as standby,
        current_setting('pgagent.step', true) = 'on' as in_step,
-       exists (select from pgagent.pga_job j
-                where j.jobenabled and j.jobagentid is null and j.jobnextrun <= now()
-                  and j.jobhostagent in ('', coalesce($1, ''))) as due,
+       exists (select from pgagent._claimable_job j
+                where j.jobnextrun <= now() and j.jobhostagent in ('', coalesce($1, ''))) as due,
        exists (select from pgagent.pga_jobagent a where not pgagent._agent_is_alive(a))
        or exists (select from pgagent.pga_joblog l join pgagent.pga_job j on j.jobid = l.jlgjobid
                    where l.jlgstatus = 'r' and j.jobagentid is null)
@@ -160,10 +159,8 @@ with due as (
                 then 'not started: it was due at ' || date_trunc('second', j.jobnextrun) || ', '
                      || date_trunc('second', clock_timestamp() - j.jobnextrun) || ' ago; jobstartdeadline is '
                      || j.jobstartdeadline end as refusal
-      from pgagent.pga_job j
-     where j.jobenabled
-       and j.jobagentid is null
-       and j.jobnextrun <= now()
+      from pgagent._claimable_job j
+     where j.jobnextrun <= now()
        and j.jobhostagent in ('', coalesce($2::text, ''))
        and (j.jobnextrun, j.jobid) > ($4::timestamptz, $5::int4)
      order by j.jobnextrun, j.jobid

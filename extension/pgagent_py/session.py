@@ -110,7 +110,7 @@ class Link:
     def take_notifications(self) -> bool:
         """Takes the notifications that have arrived: whether there was one. (A step may LISTEN; nobody needs them.)"""
         arrived = False
-        while self.pgconn.notifies() is not None:
+        while _take_notification(self.pgconn):
             arrived = True
         return arrived
 
@@ -135,9 +135,20 @@ def set_error_verbosity(pgconn: pq.abc.PGconn, verbosity: int) -> None:
     _libpq().PQsetErrorVerbosity(ctypes.c_void_p(cast(Any, pgconn).pgconn_ptr), ctypes.c_int(verbosity))
 
 
+def _take_notification(pgconn: pq.abc.PGconn) -> bool:
+    """PQnotifies. psycopg 3.1 has it, but never frees what libpq gives it: a backend would grow for ever."""
+    notification = _libpq().PQnotifies(ctypes.c_void_p(cast(Any, pgconn).pgconn_ptr))
+    if not notification:
+        return False
+    _libpq().PQfreemem(ctypes.c_void_p(notification))
+    return True
+
+
 @lru_cache(maxsize=1)
 def _libpq() -> ctypes.CDLL:
-    return ctypes.CDLL(cast(Any, _pq_ctypes).libname)
+    library = ctypes.CDLL(cast(Any, _pq_ctypes).libname)
+    library.PQnotifies.restype = ctypes.c_void_p
+    return library
 
 
 class State(Enum):

@@ -5,10 +5,8 @@ as $$
     select case
                when exists (select from pgagent._batch_step b where b.outcome is not null) then clock_timestamp()
                else (select j.jobnextrun
-                       from pgagent.pga_job j
-                      where j.jobenabled
-                        and j.jobagentid is null
-                        and j.jobnextrun < 'infinity'
+                       from pgagent._claimable_job j
+                      where j.jobnextrun < 'infinity'
                         and j.jobhostagent in ('', coalesce(station, ''))
                       order by j.jobnextrun
                       limit 1)

@@ -44,7 +44,7 @@ declare
     over int4[] := '{}';
     over_rows int8 := 0;
     run record;
-    walk pgagent._prune_walk;
+    walk record;
 begin
     select w.* into walk from pgagent._prune_walk w;
     -- Null is for ever; so is what leaves the calendar.

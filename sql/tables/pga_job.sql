@@ -17,7 +17,8 @@ create table pgagent.pga_job (
     jobtimeout interval constraint pga_job_jobtimeout_check check (jobtimeout >= '1 ms'),
     jobmaxfailures int4 constraint pga_job_jobmaxfailures_check check (jobmaxfailures between 1 and 1000),
     jobfailures int4 not null default 0,
-    jobdisabledreason text
+    jobdisabledreason text,
+    joblocks text[]
 );
 -- The due query: which free, enabled job is due first. Claims and releases move rows in and out of it.
 create index pga_job_due on pgagent.pga_job (jobnextrun, jobid) where jobenabled and jobagentid is null;
@@ -48,3 +49,5 @@ comment on column pgagent.pga_job.jobmaxfailures is
 comment on column pgagent.pga_job.jobfailures is
     'Failed runs in a row since the job was enabled; counted where jobmaxfailures is set.';
 comment on column pgagent.pga_job.jobdisabledreason is 'Why the engine has disabled the job; null when it has not, or is enabled again.';
+comment on column pgagent.pga_job.joblocks is
+    'Names of locks that the job holds while it runs: two jobs with a name in common do not run at the same time; null: none.';

@@ -16,10 +16,11 @@ create table pgagent.settings (
         constraint settings_agent_lease_check check (agent_lease between '5 s' and '1 day'),
     reserved_connections int4 not null default 3
         constraint settings_reserved_connections_check check (reserved_connections between 0 and 10000),
+    total_runs int4 constraint settings_total_runs_check check (total_runs >= 0),
     keep_runs interval default '90 days' constraint settings_keep_runs_check check (keep_runs >= '0 s'),
     keep_failed_runs interval default '1 year' constraint settings_keep_failed_runs_check check (keep_failed_runs >= '0 s'),
     keep_runs_per_job int4 default 10000
-        constraint settings_keep_runs_per_job_check check (keep_runs_per_job >= 1)
+        constraint settings_keep_runs_per_job_check check (keep_runs_per_job between 1 and 1000000)
 );
 
 comment on table pgagent.settings is 'Settings of pgagent_py: one row, changed by UPDATE; kept by pg_dump.';
@@ -39,8 +40,9 @@ comment on column pgagent.settings.agent_lease is
     'An agent that has said nothing for so long is taken for lost, even if its session exists: another one aborts its runs (5 s to 1 day).';
 comment on column pgagent.settings.reserved_connections is
     'Connections of the server, besides those reserved for superusers, that the engine leaves to others (0 to 10000).';
+comment on column pgagent.settings.total_runs is 'How many jobs run at once, whoever runs them; null: any number.';
 comment on column pgagent.settings.keep_runs is 'How long the logs of runs are kept; null: for ever.';
 comment on column pgagent.settings.keep_failed_runs is 'How long the logs of runs that did not succeed are kept; null: for ever.';
-comment on column pgagent.settings.keep_runs_per_job is 'How many runs of a job are kept, the latest ones; null: all.';
+comment on column pgagent.settings.keep_runs_per_job is 'How many runs of a job are kept, the latest ones (1 to 1000000); null: all.';
 
 insert into pgagent.settings (timezone) values (pg_catalog.current_setting('TimeZone'));

@@ -1,9 +1,32 @@
+-- Claims of jobs with limits come one after the other: each sees those before it, in its own statement too.
+create function pgagent._may_run(job pgagent.pga_job) returns bool
+language plpgsql volatile security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return pg_try_advisory_xact_lock('pgagent.pga_job'::regclass::oid::int8)
+       and not exists (select from pgagent.pga_job o where o.jobagentid is not null and o.joblocks && job.joblocks)
+       and not exists (select
+                         from pgagent.pga_jobclass c
+                        where c.jclid = job.jobjclid
+                          and c.jclmaxruns <= (select count(*) from pgagent.pga_job o
+                                                where o.jobagentid is not null and o.jobjclid = c.jclid))
+       and not exists (select
+                         from pgagent.settings t
+                        where t.total_runs <= (select count(*) from pgagent.pga_job o where o.jobagentid is not null));
+end
+$$;
+comment on function pgagent._may_run(pgagent.pga_job) is
+    'Whether no lock, no limit of its class and no limit of all keeps a job that is claimed now from running.';
+
 -- The rules of a job's row, whoever writes it. Plain PL/pgSQL, so that the row keeps the xmin of the client's own
 -- transaction: clients look up the job they have just made by it. PL/Python would write in a subtransaction.
 create function pgagent.pga_job_trigger() returns trigger
 language plpgsql volatile security definer  -- computes with functions that a job's owner may not call
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    is_limited bool;
 begin
     if tg_op = 'INSERT' then
         -- A new row, one out of a dump too, is nobody's.
@@ -20,7 +43,25 @@ begin
         if not new.jobenabled or old.jobnextrun is null or old.jobnextrun > now() then
             return null;
         end if;
+        is_limited := new.joblocks is not null or (
+            select t.total_runs is not null
+                   or exists (select from pgagent.pga_jobclass c where c.jclid = new.jobjclid and c.jclmaxruns is not null)
+              from pgagent.settings t);
+        if is_limited and not pgagent._may_run(new) then
+            return null;
+        end if;
         return new;
+    end if;
+
+    if old.jobagentid is not null and new.jobagentid is null then
+        is_limited := old.joblocks is not null or (
+            select t.total_runs is not null
+                   or exists (select from pgagent.pga_jobclass c where c.jclid = old.jobjclid and c.jclmaxruns is not null)
+              from pgagent.settings t);
+        if is_limited then
+            -- Others may have waited for this one.
+            perform pg_notify('pgagent_due', '');
+        end if;
     end if;
 
     if new.jobenabled and not old.jobenabled then

@@ -18,7 +18,8 @@ begin
                set timezone = new.timezone, parallel_runs = new.parallel_runs, conninfo = new.conninfo,
                    connect_timeout = new.connect_timeout, session_idle_timeout = new.session_idle_timeout,
                    output_limit = new.output_limit, agent_lease = new.agent_lease,
-                   reserved_connections = new.reserved_connections, keep_runs = new.keep_runs,
+                   reserved_connections = new.reserved_connections, total_runs = new.total_runs,
+                   keep_runs = new.keep_runs,
                    keep_failed_runs = new.keep_failed_runs, keep_runs_per_job = new.keep_runs_per_job;
             return case when found then null else new end;
         end if;

@@ -72,7 +72,7 @@ _UNCOMMENTED = """
       and obj_description(oid, 'pg_class') is null
     union all
     select 'column ' || attrelid::regclass || '.' || attname from pg_attribute join pg_class c on c.oid = attrelid
-    where relnamespace = 'pgagent'::regnamespace and relkind in ('r', 'v', 'm', 'p', 'f', 'c') and attnum > 0
+    where relnamespace = 'pgagent'::regnamespace and relkind in ('r', 'm', 'p', 'f', 'c') and attnum > 0
       and not attisdropped and col_description(attrelid, attnum) is null
     union all
     select 'function ' || oid::regprocedure from pg_proc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ def main(words: Sequence[str]) -> int:
         f"drill: --seed {seed} --minutes {options.minutes:g} --jobs {options.jobs} --agents {options.agents}",
         flush=True,
     )
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns of every session that a fault has ended
     report = run_drill(Plan(seed, options.minutes * 60, options.jobs, options.agents))
     print(report)
     return 1 if report.violations else 0

@@ -87,7 +87,7 @@ _QUESTIONS = {
     """,
     "a run that has succeeded has not had all its steps": """
         select l.jlgid, l.jlgjobid, count(distinct s.jsljstid)
-          from pgagent.pga_joblog l join pgagent.pga_jobsteplog s on s.jsljlgid = l.jlgid
+          from pgagent.pga_joblog l left join pgagent.pga_jobsteplog s on s.jsljlgid = l.jlgid
          where l.jlgstatus = 's'
          group by l.jlgid, l.jlgjobid
         having count(distinct s.jsljstid) <> (select count(*) from pgagent.pga_jobstep where jstjobid = l.jlgjobid)

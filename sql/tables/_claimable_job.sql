@@ -1,0 +1,21 @@
+-- The jobs that may be claimed now or later. The trigger of pga_job decides, one after the other; this keeps those that it
+-- would refuse from standing in the way of others. Indexes that it needs: pga_job_due, pga_job_jobagentid.
+create view pgagent._claimable_job as
+    select j.*
+      from pgagent.pga_job j
+     where j.jobenabled
+       and j.jobagentid is null
+       and (j.joblocks is null or not j.joblocks && array(
+               select unnest(o.joblocks) from pgagent.pga_job o where o.jobagentid is not null and o.joblocks is not null))
+       and j.jobjclid not in (
+               select c.jclid
+                 from pgagent.pga_jobclass c
+                where c.jclmaxruns <= (select count(*) from pgagent.pga_job o
+                                        where o.jobagentid is not null and o.jobjclid = c.jclid))
+       and not exists (
+               select
+                 from pgagent.settings t
+                where t.total_runs <= (select count(*) from pgagent.pga_job o where o.jobagentid is not null));
+
+comment on view pgagent._claimable_job is
+    'Enabled jobs that nobody runs and that no lock, no limit of their class and no limit of all keeps from running.';
