@@ -98,16 +98,18 @@ class Cluster:
     def initialise(self) -> None:
         """Run initdb."""
         command = [str(server_program("initdb")), "--pgdata", str(self.data), "--username", "postgres"]
-        command += ["--auth", "trust", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"]
-        done = subprocess.run(
-            tied_to_us(command, "KILL", user=self._user),
-            cwd=self.directory,
-            env=clean_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"initdb failed:\n{done.stdout}{done.stderr}"
+        self._run([*command, "--auth", "trust", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"])
+
+    def follow(self, primary: Cluster) -> None:
+        """Make the cluster a standby of another one that runs, instead of initialising it."""
+        command = [
+            str(server_program("pg_basebackup")),
+            "--pgdata",
+            str(self.data),
+            "--write-recovery-conf",
+            "--no-sync",
+        ]
+        self._run([*command, "--checkpoint", "fast", "--dbname", primary.conninfo()])
 
     def start(self) -> None:
         """Start the server and wait until it accepts connections."""
@@ -169,6 +171,21 @@ class Cluster:
         """Drop a database, whoever is connected to it."""
         with self.connect() as conn:
             conn.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+    def promote(self) -> None:
+        """Make a standby a primary."""
+        self._run([str(server_program("pg_ctl")), "promote", "-D", str(self.data)])
+
+    def _run(self, command: list[str]) -> None:
+        done = subprocess.run(
+            tied_to_us(command, "KILL", user=self._user),
+            cwd=self.directory,
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command[0]} failed:\n{done.stdout}{done.stderr}"
 
     def _accepts_connections(self) -> bool:
         assert self._process is not None

@@ -93,6 +93,19 @@ def test_session_that_does_not_come_back_is_superseded(connection: Connection[Tu
         assert runs(connection, jobid)[0].status == "d"
 
 
+def test_run_that_waits_for_a_ticker_needs_no_heartbeat(connection: Connection[TupleRow], database: Database) -> None:
+    jobid = add_job(connection, "job", batch_step("true"))
+    make_due(connection, jobid)
+    with psycopg.connect(database.conninfo, autocommit=True) as engine:
+        run_due(engine)
+        connection.execute(LET_THE_LEASE_RUN_OUT, (engine.info.backend_pid,))
+        run_due(connection)
+        run_due(engine)
+        assert [run.status for run in runs(connection, jobid)] == ["r"]
+        with Ticker(database.conninfo, "-t", "1"):
+            wait_until(lambda: runs(connection, jobid)[0].status == "s", 30, "the run to end")
+
+
 def test_agent_that_works_keeps_its_lease(connection: Connection[TupleRow], database: Database) -> None:
     connection.execute("update pgagent.settings set agent_lease = '5 s'")
     hold_steps(connection)
