@@ -26,6 +26,7 @@ PRUNED_RUNS = 200
 LEASE_RENEWED = 0.25
 LEASE_USED = 0.75
 FOREIGN_KEY_VIOLATION = "23503"
+LOCK_NOT_AVAILABLE = "55P03"
 NOTHING_CLAIMED: Row = (b"-infinity", b"0")
 
 
@@ -133,6 +134,8 @@ class Bookkeeper:
         """Submits what there is to do now: first who keeps the books and for which runs, then within ``capacity``."""
         if self._ledger is None or not self._ledger.ready:
             return
+        if agent.lease_seconds < self._lease_seconds:
+            self._renew_at = 0.0
         self._lease_seconds = agent.lease_seconds
         if not self.registered:
             self._submit(self._register_entries(agent, known_runs), now)
@@ -142,12 +145,17 @@ class Bookkeeper:
         entries = entries or self._prune_entries(now)
         if now >= self._renew_at and (entries or known_runs()):
             self._renew_at = now + POLL_SECONDS
-            entries.insert(0, Entry(ledger.RENEW, [(b"%d" % agent.pid, b"%d" % agent.start_microseconds)]))
+            pid, start, lease = b"%d" % agent.pid, b"%d" % agent.start_microseconds, b"%f" % agent.lease_seconds
+            entries.insert(0, Entry(ledger.RENEW, [(pid, start, lease)]))
         self._submit(entries, now)
 
     def holds_lease(self, now: float) -> bool:
         """Whether no other agent takes this one for lost yet: only then may a step be sent."""
         return now < self._lease_until
+
+    def doubt_lease(self) -> None:
+        """Something has happened as if another agent had taken over: nothing is sent until the lease is renewed."""
+        self._lease_until = self._renew_at = 0.0
 
     def cancel_step(self, pid: int) -> None:
         """Has a step's statement cancelled, with the next submission."""
@@ -228,7 +236,7 @@ class Bookkeeper:
         return [
             Entry(ledger.END_ORPHANS, [()]),
             Entry(ledger.REAP, [()]),
-            Entry(ledger.REGISTER, [(pid, b"%d" % agent.start_microseconds, agent.label)]),
+            Entry(ledger.REGISTER, [(pid, b"%d" % agent.start_microseconds, agent.label, b"%f" % agent.lease_seconds)]),
             Entry(ledger.DISOWN, [(pid, known)]),
         ]
 
@@ -278,16 +286,18 @@ class Bookkeeper:
         self._note_unregistered(entries)
         for entry in entries:
             if entry.statement is ledger.PRUNE:
-                entry.failures.clear()  # somebody has locked a table: the next time will do
+                # Somebody has locked a table: the next time will do.
+                entry.failures = [failure for failure in entry.failures if failure[1] != LOCK_NOT_AVAILABLE]
         answers = Answers(settled=self._outbox.settle(entries))
         for entry in entries:
             if entry.statement is ledger.CLAIM:
                 answers.claimed = entry.answers
-                self._note_claim(entry)
+                self._note_claim(entry, now)
             elif entry.statement is ledger.CANCEL_REQUESTS:
                 answers.cancelled = entry.answers
             elif entry.statement is ledger.ADOPT:
                 answers.adopted = entry.answers
+                self._adopt_at = now + POLL_SECONDS  # counted from the answer: claims must have their turn
                 if len(entry.answers) == int(entry.rows[0][0] or b"0"):
                     self._adopt_at = 0.0
             else:
@@ -303,8 +313,11 @@ class Bookkeeper:
                     self.registered = False
                     entry.failures.clear()
 
-    def _note_claim(self, entry: Entry) -> None:
+    def _note_claim(self, entry: Entry, now: float) -> None:
         """Claims again at once while there is more, in the end once more from the beginning."""
+        if entry.failures:
+            self._claim_at = now + RECONNECT_SECONDS
+            return
         short = len(entry.answers) < int(entry.rows[0][0] or b"0")
         self.has_claimed = True
         self.claimed_all = self.registered and short and entry.rows[0][3:] == NOTHING_CLAIMED

@@ -147,8 +147,12 @@ class Engine:
     def _limit_pool(self, plpy: Plpy) -> None:
         """Leaves the connections that are reserved for others, and those that others have taken meanwhile."""
         plpy.execute(ledger.LOOK_ANEW)
-        free = plpy.execute(ledger.FREE_CONNECTIONS)[0]["free"] - self.books.connections_wanted
-        self.pool.limit = max(0, min(self.parallel_runs, len(self.pool) + free))
+        row = plpy.execute(ledger.FREE_CONNECTIONS)[0]
+        free = row["free"] - self.books.connections_wanted
+        # Others look at the same moment, and take their share.
+        share = math.ceil(free / max(1, row["engines"])) if free > 0 else free
+        self.pool.limit = max(0, min(self.parallel_runs, len(self.pool) + share))
+        self.pool.shrink()
 
     def abort(self) -> None:
         """Ends everything in flight without a call of plpy, and logs it: half a second on a server that answers."""
@@ -319,7 +323,10 @@ class Engine:
     def _read_outcome(self, active: ActiveRun, session: StepSession, now: float) -> Outcome | None:
         """How the step of this session ended; None: it was not sent, and waits for another session."""
         outcome = session.outcome
+        if session.loss is not None and session.was_ready and session.target.is_own_server:
+            self.books.doubt_lease()
         if outcome is None:
+            active.step_deadline_seconds = math.inf
             if session.loss is None or session.was_ready:
                 return None
             if session.loss.sqlstate == TOO_MANY_CONNECTIONS:
@@ -360,7 +367,9 @@ class Engine:
     def _enforce_limits(self, now: float) -> None:
         for active in tuple(self._runs.values()):
             if active.stop is not None:
-                if active.session is None and (active.begun or active.is_waiting):
+                if active.is_waiting:
+                    active.retry_at_seconds = now  # its next attempt is not sent; its log says why
+                elif active.session is None and active.begun:
                     self._end_stopped(active, active.stop, None, now)
                 elif now >= active.stop.force_at_seconds:
                     self._force_stop(active, active.stop, now)
@@ -437,13 +446,15 @@ class Engine:
     def _retry(self, active: ActiveRun, outcome: Outcome, now: float) -> bool:
         """Has the step tried again later, if it has failed and has attempts left."""
         step = active.run.steps[0]
+        if outcome.ending != FAILED or self._aborting or step.retry is None or active.stop is not None:
+            return False
         delay_seconds = run.retry_delay(step, outcome.sqlstate, random.random())  # noqa: S311  (only spreads retries)
-        if outcome.ending != FAILED or self._aborting or step.retry is None or delay_seconds is None:
+        if delay_seconds is None:
             return False
         attempts = step.retry.limit + 1
         active.detail = f'step "{step.name}" waits for attempt {step.attempt + 1} of {attempts}'
         if active.jslid is not None:
-            note = f"attempt {step.attempt} of {attempts} failed; the next one comes in {delay_seconds:.3g} s"
+            note = f"attempt {step.attempt} of {attempts} failed; the next one comes in {round(delay_seconds, 2):g} s"
             self._outbox.end_step(active.jslid, Ended(FAILED, outcome.result, now), f"{outcome.output}\n{note}".strip())
         active.run = active.run.with_next_attempt()
         active.failed_jslid, active.jslid, active.begun = active.jslid, None, False
@@ -507,17 +518,22 @@ class Engine:
         settled = answers.settled
         self.complaints.update({message: sqlstate for sqlstate, message in settled.complaints})
         for jlgid, jslid in settled.begun.items():
-            active = self._runs.get(jlgid)
-            if active is not None:
-                active.jslid, active.begun = jslid, True
-            elif jslid is not None:
-                self._outbox.end_step(jslid, Ended(ABORTED, None, now), "aborted before it was sent: the run has ended")
+            self._take_begun(jlgid, jslid, now)
         for jlgid, jslid in settled.parked.items():
             self._take_parked(jlgid, jslid, now)
         for jlgid, message in settled.refused.items():
             self._give_up(jlgid, INTERNAL_FAILURE, f"could not be logged: {message}", now)
         for jlgid in settled.given_up:
             self._give_up(jlgid, ABORTED, "is not begun: another agent has given the run up", now)
+
+    def _take_begun(self, jlgid: int, jslid: int | None, now: float) -> None:
+        active = self._runs.get(jlgid)
+        if active is not None and jslid is None and active.run.steps[0].attempt > 1:
+            self._give_up(jlgid, ABORTED, "is not tried again: it was deleted", now)
+        elif active is not None:
+            active.jslid, active.begun = jslid, True
+        elif jslid is not None:
+            self._outbox.end_step(jslid, Ended(ABORTED, None, now), "aborted before it was sent: the run has ended")
 
     def _give_up(self, jlgid: int, status: str, reason: str, now: float) -> None:
         active = self._runs.get(jlgid)
@@ -555,12 +571,22 @@ class Engine:
 
     def _take_adopted(self, row: Row, now: float) -> None:
         """A run whose batch step has ended; the ticker's session has written that step's log."""
-        data, ending, age = row
+        data, ending, age, cancelled_by = row
         active = self._take_run(data, now - float(age or b"0"))
         outcome = Outcome((ending or b"").decode(), None, SCRIPT_ENDINGS[(ending or b"").decode()])
+        step = active.run.steps[0]
         if outcome.ending != SUCCEEDED and now >= active.deadline_seconds:
-            active.detail = f'step "{active.run.steps[0].name}": the run has taken longer than jobtimeout'
+            active.detail = f'step "{step.name}": the run has taken longer than jobtimeout'
             self._end_run(active, FAILED, now)
+        elif cancelled_by is not None:
+            reason = f"cancelled by {self.encoding.decode(cancelled_by)}"
+            active.stop = Stop(ABORTED, reason)
+            self._go_on(
+                active,
+                ABORTED if outcome.ending == ABORTED else run.judge_step(outcome.ending, step.on_error),
+                reason,
+                now,
+            )
         elif not self._retry(active, outcome, now):
             status = run.judge_step(outcome.ending, active.run.steps[0].on_error)
             self._go_on(active, status, outcome.output, now)

@@ -47,14 +47,17 @@ select b.jlgid, b.jobid, b.jobname, b.started::text as started,
  where b.agentid = pg_backend_pid() or b.jlgid = any ($1)
 """
 
-# How many connections the engine may still open. The first statement has the second look anew.
+# How many connections all engines may still open, and how many engines there are. The first statement has the second
+# look anew.
 LOOK_ANEW = "select pg_stat_clear_snapshot()"
 FREE_CONNECTIONS = """
 select (current_setting('max_connections')::int4
         - current_setting('superuser_reserved_connections')::int4
         - coalesce(current_setting('reserved_connections', true), '0')::int4
         - t.reserved_connections
-        - (select count(*) from pg_stat_get_activity(null) s where s.backend_type = 'client backend'))::int4 as free
+        - (select count(*) from pg_stat_get_activity(null) s where s.backend_type = 'client backend'))::int4 as free,
+       (select count(*) from pgagent.pga_jobagent a where a.jagbackendstart is not null and not a.jagtakesbatch)::int4
+           as engines
   from pgagent.settings t
 """
 
@@ -97,37 +100,42 @@ class Statement:
 
 LISTEN = Statement(b"listen", "listen pgagent_due", Kind.SCALAR)
 
-# $1 pid, $2 backend start in microseconds, $3 station. No row: a dead agent with this pid must be cleaned up first.
+# $1 pid, $2 backend start in microseconds, $3 station, $4 lease in seconds. No row: an agent with this pid, which is
+# dead or has lost its runs, must be cleaned up first.
 REGISTER = Statement(
     b"register",
     """
-insert into pgagent.pga_jobagent as a (jagpid, jaglogintime, jagstation, jagbackendstart, jagheartbeat)
-select $1::int4, clock_timestamp(), $3::text, s.backend_start, clock_timestamp()
+insert into pgagent.pga_jobagent as a (jagpid, jaglogintime, jagstation, jagbackendstart, jagleaseuntil)
+select $1::int4, clock_timestamp(), $3::text, s.backend_start,
+       clock_timestamp() + make_interval(secs => $4::float8)
   from pg_stat_get_activity($1::int4) s
  where (extract(epoch from s.backend_start) * 1000000)::int8 = $2::int8
 on conflict (jagpid) do update
-   set jagstation = excluded.jagstation, jagheartbeat = excluded.jagheartbeat
+   set jagstation = excluded.jagstation, jagleaseuntil = excluded.jagleaseuntil
  where a.jagbackendstart = excluded.jagbackendstart
+   and a.jagleaseuntil is distinct from '-infinity'
 returning jagpid
 """,
     Kind.SCALAR,
 )
 
-# $1 pid, $2 backend start in microseconds. Whether the lease is renewed; false: a client has locked the row; no row: it
-# was given up, by another agent or by a client.
+# $1 pid, $2 backend start in microseconds, $3 lease in seconds. Whether the lease is renewed; false: a client has
+# locked the row; no row: it was given up, by another agent or by a client.
 RENEW = Statement(
     b"renew",
     """
 with agent as (
     select a.jagpid from pgagent.pga_jobagent a
-     where a.jagpid = $1::int4 and (extract(epoch from a.jagbackendstart) * 1000000)::int8 = $2::int8
+     where a.jagpid = $1::int4
+       and (extract(epoch from a.jagbackendstart) * 1000000)::int8 = $2::int8
+       and a.jagleaseuntil is distinct from '-infinity'
 ), held as (
     select a.jagpid from pgagent.pga_jobagent a
      where a.jagpid in (select g.jagpid from agent g)
        for no key update of a skip locked
 ), renewed as (
     update pgagent.pga_jobagent a
-       set jagheartbeat = clock_timestamp()
+       set jagleaseuntil = clock_timestamp() + make_interval(secs => $3::float8)
       from held h
      where a.jagpid = h.jagpid
 )
@@ -459,16 +467,27 @@ with ready as (
 select json_build_object(
            'jlgid', o.jlgid, 'jobid', o.jobid, 'jobname', o.jobname, 'jobhostagent', o.jobhostagent,
            'started', o.started::text, 'steps', o.steps, 'timeout_seconds', extract(epoch from o.timeout)),
-       o.outcome, extract(epoch from clock_timestamp() - o.started)::float8
+       o.outcome, extract(epoch from clock_timestamp() - o.started)::float8, o.cancelled_by
   from ours o
 """,
     Kind.SCALAR,
 )
 
-# Ends what dead agents' steps still execute. Their sessions carry the agent's identity as application name.
+# Ends what dead agents' steps still execute. Their sessions carry the agent's identity as application name. An agent
+# that only stood still gets its lease back no more.
 END_ORPHANS = Statement(
     b"end_orphans",
     """
+with stale as (
+    select a.jagpid from pgagent.pga_jobagent a
+     where a.jagleaseuntil > '-infinity' and not pgagent._agent_is_alive(a)
+       for no key update of a skip locked
+), marked as (
+    update pgagent.pga_jobagent a
+       set jagleaseuntil = '-infinity'
+      from stale s
+     where a.jagpid = s.jagpid
+)
 select count(pg_terminate_backend(s.pid))
   from pgagent.pga_jobagent a
   join pg_stat_activity s
@@ -536,9 +555,13 @@ with dead as (
     returning l.jlgid
 ), queue as (
     delete from pgagent._batch_step b
-     where b.outcome is null
-       and (b.agentid in (select d.jagpid from dead d)
-            or not exists (select from pgagent.pga_jobagent a where a.jagpid = b.agentid))
+     where b.jslid in (
+               select q.jslid
+                 from pgagent._batch_step q
+                where q.outcome is null
+                  and (q.agentid in (select d.jagpid from dead d)
+                       or not exists (select from pgagent.pga_jobagent a where a.jagpid = q.agentid))
+                  for update of q skip locked)
 ), freed as (
     update pgagent.pga_job j
        set jobagentid = null, jobnextrun = null
@@ -551,7 +574,11 @@ with dead as (
     returning j.jobid
 ), agents as (
     delete from pgagent.pga_jobagent a
-     where a.jagpid in (select d.jagpid from dead d)
+     where a.jagpid in (
+               select g.jagpid
+                 from pgagent.pga_jobagent g
+                where g.jagpid in (select d.jagpid from dead d)
+                  for update of g skip locked)
        and not exists (select from pgagent.pga_job j
                         where j.jobagentid = a.jagpid and j.jobid not in (select f.jobid from freed f))
     returning a.jagpid

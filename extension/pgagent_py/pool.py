@@ -66,6 +66,12 @@ class Pool:
             if surplus or now_seconds - session.idle_since_seconds > session.target.kept_seconds:
                 self.discard(session)
 
+    def shrink(self) -> None:
+        """Closes idle sessions that are more than there may be."""
+        busy = len(self._sessions) - len(self._idle())
+        for session in self._idle()[max(0, self.limit - busy) :]:
+            self.discard(session)
+
     def leave(self, now_seconds: float, most: int) -> None:
         """The engine pauses for an unknown time: only sessions that disturb nobody stay."""
         self.trim(now_seconds, most)

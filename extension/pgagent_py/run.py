@@ -103,7 +103,7 @@ def retry_delay(step: Step, sqlstate: str, chance: float) -> float | None:
         return None
     if step.kind == "s" and retry.sqlstates is not None and not _matches(sqlstate, retry.sqlstates):
         return None
-    growth = min(retry.factor ** (step.attempt - 1), 1e9)
+    growth = retry.factor ** min(step.attempt - 1, 100)  # enough for any wait; more would be no number
     return min(retry.delay_seconds * growth, retry.longest_delay_seconds) * (1 - retry.jitter * chance)
 
 

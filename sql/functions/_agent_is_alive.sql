@@ -12,7 +12,7 @@ as $$
                     then s.backend_start <= (agent).jaglogintime
                     else s.backend_start = (agent).jagbackendstart
                end)
-       and (coalesce((agent).jagheartbeat > clock_timestamp() - (select t.agent_lease from pgagent.settings t), true)
+       and (coalesce((agent).jagleaseuntil > clock_timestamp(), true)
             or not exists (
                 select
                   from pgagent.pga_job j

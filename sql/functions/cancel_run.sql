@@ -12,11 +12,20 @@ begin
             message = format('run %s does not exist', run),
             hint = 'SELECT jlgid FROM pgagent.pga_joblog WHERE jlgstatus = ''r'' lists the runs that go on.';
     end if;
-    delete from pgagent._cancel_request c
-     where exists (select from pgagent.pga_joblog l where l.jlgid = c.jlgid and l.jlgstatus <> 'r');
     perform from pgagent.pga_joblog l where l.jlgid = run and l.jlgstatus = 'r';
     if not found then
         return false;
+    end if;
+    perform
+       from pgagent.pga_joblog l
+       join pgagent.pga_job j on j.jobid = l.jlgjobid
+       join pgagent.pga_jobagent a on a.jagpid = j.jobagentid
+      where l.jlgid = run and a.jagbackendstart is null;
+    if found then
+        raise exception using
+            errcode = 'feature_not_supported',
+            message = format('run %s is executed by pgAgent''s own daemon, which cannot cancel runs', run),
+            hint = 'pg_stat_activity shows the session of its step; pg_cancel_backend() cancels the statement.';
     end if;
     -- A batch step is with a ticker, which must end the script, or waits for one.
     update pgagent._batch_step b
@@ -60,6 +69,8 @@ language plpgsql volatile security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    told record;
 begin
     with moved as (
         select b.jslid, b.taken, c.requested_by,
@@ -77,18 +88,30 @@ begin
                outcome = case when m.taken then null else 'd' end
           from moved m
          where b.jslid = m.jslid
+    ), held as (
+        select l.jslid
+          from pgagent.pga_jobsteplog l
+         where l.jslid in (select m.jslid from moved m where not m.taken) and l.jslstatus = 'r'
+           for no key update of l skip locked
+    ), closed as (
+        update pgagent.pga_jobsteplog l
+           set jslstatus = 'd', jslduration = clock_timestamp() - l.jslstart, jsloutput = m.reason
+          from moved m
+          join held h on h.jslid = m.jslid
+         where l.jslid = m.jslid
     )
-    update pgagent.pga_jobsteplog l
-       set jslstatus = 'd', jslduration = clock_timestamp() - l.jslstart, jsloutput = m.reason
-      from moved m
-     where l.jslid = m.jslid and not m.taken and l.jslstatus = 'r';
+    select from moved m limit 1 into told;
     if found then
         perform pg_notify('pgagent_batch', '');
     end if;
     -- A request stays until its run has ended or is in the queue: a run may be on its way there.
     delete from pgagent._cancel_request c
-     where exists (select from pgagent._batch_step b where b.jlgid = c.jlgid and b.cancelled_by is not null)
-        or not exists (select from pgagent.pga_joblog l where l.jlgid = c.jlgid and l.jlgstatus = 'r');
+     where c.jlgid in (
+               select d.jlgid
+                 from pgagent._cancel_request d
+                where exists (select from pgagent._batch_step b where b.jlgid = d.jlgid and b.cancelled_by is not null)
+                   or not exists (select from pgagent.pga_joblog l where l.jlgid = d.jlgid and l.jlgstatus = 'r')
+                  for update skip locked);
     return query select c.jlgid, c.requested_by from pgagent._cancel_request c where c.jlgid = any (known);
 end
 $$;

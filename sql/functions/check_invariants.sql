@@ -24,7 +24,7 @@ begin
         select l.relation::regclass
           from pg_locks l
          where l.database = (select d.oid from pg_database d where d.datname = current_database())
-           and l.relation in ('pgagent.pga_job'::regclass, 'pgagent.pga_jobsteplog'::regclass)
+           and l.relation in ('pgagent.pga_job'::regclass, 'pgagent.pga_jobsteplog'::regclass, 'pgagent._batch_step'::regclass)
            and l.mode <> 'AccessShareLock'
            and l.granted
            and l.pid is distinct from pg_backend_pid());
@@ -47,10 +47,10 @@ begin
         having count(*) > 0
     )
     select 'an agent is gone: the next run_due cleans up', format('agent %s', a.jagpid),
-           format('%s; it has claimed %s jobs and has %s batch steps, its last sign of life is of %s', a.jagstation,
+           format('%s; it has claimed %s jobs and has %s batch steps, its lease ends at %s', a.jagstation,
                   (select count(*) from pgagent.pga_job j where j.jobagentid = a.jagpid),
                   (select count(*) from pgagent._batch_step b where b.agentid = a.jagpid),
-                  coalesce(a.jagheartbeat, a.jaglogintime))
+                  coalesce(a.jagleaseuntil, a.jaglogintime))
       from agent a
      where not a.alive
 
@@ -163,6 +163,7 @@ begin
                         where n.jsljlgid = s.jsljlgid and n.jsljstid = s.jsljstid and n.jslid > s.jslid)
 
     union all
+    -- A step whose end could not be written before its agent was lost is aborted like the run, which had gone on.
     select 'no step follows a failed one', format('run %s', s.jsljlgid),
            format('step log %s has the status %s, step log %s came after it', s.jslid, s.jslstatus, n.jslid)
       from pgagent.pga_jobsteplog s
@@ -172,21 +173,26 @@ begin
           where m.jsljlgid = s.jsljlgid and m.jslid > s.jslid
           order by m.jslid
           limit 1) n
-     where s.jslstatus in ('f', 'd')
+      join pgagent.pga_joblog l on l.jlgid = s.jsljlgid
+     where (s.jslstatus = 'f' or s.jslstatus = 'd' and l.jlgstatus not in ('d', 'r'))
        and n.jsljstid <> s.jsljstid
 
     union all
-    -- Of a run that another agent has given up while its step was with a ticker, the row only waits to be removed.
+    -- Of a run that another agent has given up while its step was with a ticker, the row only waits to be removed; so does
+    -- one that a client has locked while its agent was cleaned up after.
     select 'a batch step in the queue belongs to an open run', format('step log %s', b.jslid),
            format('run %s of job %s has the status %s', b.jlgid, b.jobid, l.jlgstatus)
       from pgagent._batch_step b
       join pgagent.pga_joblog l on l.jlgid = b.jlgid
+      join agent a on a.jagpid = b.agentid
      where b.outcome is null
        and l.jlgstatus <> 'r'
+       and a.alive
+       and 'pgagent._batch_step'::regclass <> all (locked)
 
     union all
-    select 'a batch step in the queue has a registered agent', format('step log %s', b.jslid),
-           format('agent %s', b.agentid)
+    select 'an agent is gone: the next run_due cleans up', format('step log %s', b.jslid),
+           format('a batch step in the queue, of agent %s', b.agentid)
       from pgagent._batch_step b
      where b.outcome is null
        and not exists (select from agent a where a.jagpid = b.agentid)

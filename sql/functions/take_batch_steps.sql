@@ -36,10 +36,11 @@ begin
         return;
     end if;
     update pgagent.pga_jobagent a
-       set jagheartbeat = clock_timestamp()
+       set jagleaseuntil = clock_timestamp() + t.agent_lease
       from pgagent.settings t
      where a.jagpid = me
-       and coalesce(a.jagheartbeat < clock_timestamp() - t.agent_lease / 4, true);
+       and coalesce(a.jagleaseuntil not between clock_timestamp() + t.agent_lease * 0.75 and clock_timestamp() + t.agent_lease, true)
+       and a.jagleaseuntil is distinct from '-infinity';
     return query
     with waiting as (
         select b.jslid, b.jobid

@@ -1,5 +1,6 @@
 -- The jobs that may be claimed now or later. The trigger of pga_job decides, one after the other; this keeps those that it
--- would refuse from standing in the way of others. Indexes that it needs: pga_job_due, pga_job_jobagentid.
+-- would refuse from standing in the way of others. What runs is counted only where there is a limit: its index is full of
+-- dead entries while many short jobs run.
 create view pgagent._claimable_job as
     select j.*
       from pgagent.pga_job j
@@ -10,12 +11,14 @@ create view pgagent._claimable_job as
        and j.jobjclid not in (
                select c.jclid
                  from pgagent.pga_jobclass c
-                where c.jclmaxruns <= (select count(*) from pgagent.pga_job o
+                where c.jclmaxruns is not null
+                  and c.jclmaxruns <= (select count(*) from pgagent.pga_job o
                                         where o.jobagentid is not null and o.jobjclid = c.jclid))
        and not exists (
                select
                  from pgagent.settings t
-                where t.total_runs <= (select count(*) from pgagent.pga_job o where o.jobagentid is not null));
+                where t.total_runs is not null
+                  and t.total_runs <= (select count(*) from pgagent.pga_job o where o.jobagentid is not null));
 
 comment on view pgagent._claimable_job is
     'Enabled jobs that nobody runs and that no lock, no limit of their class and no limit of all keeps from running.';

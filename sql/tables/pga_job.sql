@@ -14,7 +14,7 @@ create table pgagent.pga_job (
     joblastrun timestamptz,
     jobrequested timestamptz,
     jobstartdeadline interval constraint pga_job_jobstartdeadline_check check (jobstartdeadline > '0'),
-    jobtimeout interval constraint pga_job_jobtimeout_check check (jobtimeout >= '1 ms'),
+    jobtimeout interval constraint pga_job_jobtimeout_check check (jobtimeout between '1 ms' and '3660 days'),
     jobmaxfailures int4 constraint pga_job_jobmaxfailures_check check (jobmaxfailures between 1 and 1000),
     jobfailures int4 not null default 0,
     jobdisabledreason text,
@@ -43,7 +43,7 @@ comment on column pgagent.pga_job.jobrequested is
 comment on column pgagent.pga_job.jobstartdeadline is
     'A run that could not start within this time after it was due is not made up for, and logged as aborted; null: it always is.';
 comment on column pgagent.pga_job.jobtimeout is
-    'Time limit of a run, waits and retries included: then its step is aborted and the run has failed; null: none.';
+    'Time limit of a run, waits and retries included (1 ms to 10 years): then its step is aborted and the run has failed; null: none.';
 comment on column pgagent.pga_job.jobmaxfailures is
     'After so many failed runs in a row the job is disabled (1 to 1000); null: never.';
 comment on column pgagent.pga_job.jobfailures is

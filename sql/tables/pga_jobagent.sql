@@ -4,7 +4,7 @@ create table pgagent.pga_jobagent (
     jagstation text not null,
     jagbackendstart timestamptz,
     jagtakesbatch bool not null default false,
-    jagheartbeat timestamptz
+    jagleaseuntil timestamptz
 );
 
 comment on table pgagent.pga_jobagent is
@@ -15,5 +15,5 @@ comment on column pgagent.pga_jobagent.jagstation is 'Host on which the agent ru
 comment on column pgagent.pga_jobagent.jagbackendstart is
     'backend_start of the agent''s backend, so that a reused pid is another agent; null: an agent of pgAgent.';
 comment on column pgagent.pga_jobagent.jagtakesbatch is 'Whether this session executes batch steps, that is, belongs to a ticker.';
-comment on column pgagent.pga_jobagent.jagheartbeat is
-    'When the agent last said that it is in command of its runs; null: an agent of pgAgent, which says nothing.';
+comment on column pgagent.pga_jobagent.jagleaseuntil is
+    'Until when the agent is in command of its runs, if it does not renew that; -infinity: it has lost them; null: an agent of pgAgent.';

@@ -18,7 +18,7 @@ create table pgagent.pga_jobstep (
     jstonerror character(1) not null default 'f'
         constraint pga_jobstep_jstonerror_check check (jstonerror in ('f', 's', 'i')),
     jscnextrun timestamptz,
-    jsttimeout interval constraint pga_jobstep_jsttimeout_check check (jsttimeout >= '1 ms'),
+    jsttimeout interval constraint pga_jobstep_jsttimeout_check check (jsttimeout between '1 ms' and '3660 days'),
     jstretries int4 not null default 0 constraint pga_jobstep_jstretries_check check (jstretries between 0 and 1000),
     jstretrydelay interval not null default '1 s'
         constraint pga_jobstep_jstretrydelay_check check (jstretrydelay between '0 s' and '30 days'),
@@ -30,7 +30,12 @@ create table pgagent.pga_jobstep (
         constraint pga_jobstep_jstretryjitter_check check (jstretryjitter between 0 and 1),
     jstretrysqlstates text[]
         constraint pga_jobstep_jstretrysqlstates_check check (
-            array_to_string(jstretrysqlstates, ',', '?') ~ '^([0-9A-Z]{2}([0-9A-Z]{3}|\*)(,(?!$)|$))*$')
+            jstretrysqlstates is null
+            or coalesce(array_ndims(jstretrysqlstates), 0) = 1
+               and cardinality(jstretrysqlstates)
+                   = cardinality(string_to_array(array_to_string(jstretrysqlstates, ',', '?'), ','))
+               and array_to_string(jstretrysqlstates, ',', '?') ~ '^([0-9A-Z]{2}([0-9A-Z]{3}|\*)(,|$))+$'
+               and cardinality(jstretrysqlstates) > 0)
 );
 create index pga_jobstep_jobid on pgagent.pga_jobstep (jstjobid);
 
@@ -48,7 +53,7 @@ comment on column pgagent.pga_jobstep.jstonerror is
     'If the step fails: f: the job fails and stops, s: the step counts as successful, i: the failure is ignored.';
 comment on column pgagent.pga_jobstep.jscnextrun is 'Unused; clients of pgAgent read it.';
 comment on column pgagent.pga_jobstep.jsttimeout is
-    'Time limit of one attempt: then it is cancelled and counts as failed; null: none.';
+    'Time limit of one attempt (1 ms to 10 years): then it is cancelled and counts as failed; null: none.';
 comment on column pgagent.pga_jobstep.jstretries is 'How often a failed step is tried again (0 to 1000), each time with a log row of its own.';
 comment on column pgagent.pga_jobstep.jstretrydelay is 'Wait before the first retry (0 s to 30 days).';
 comment on column pgagent.pga_jobstep.jstretryfactor is 'By how much the wait grows from one retry to the next (1 to 100).';

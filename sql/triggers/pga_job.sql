@@ -75,7 +75,7 @@ begin
                                when 's' then 0
                                else new.jobfailures
                            end;
-        if new.jobenabled and new.jobfailures >= new.jobmaxfailures then
+        if new.jobenabled and new.jobfailures > old.jobfailures and new.jobfailures >= new.jobmaxfailures then
             new.jobenabled := false;
             new.jobdisabledreason := format('%s runs in a row have failed, the last one ended at %s', new.jobfailures, now());
             perform pg_notify('pgagent_event', json_build_object(

@@ -16,6 +16,7 @@ import psycopg
 
 from drill.plan import LEASE_SECONDS
 from drill.site import CALLER, Site
+from harness import Ticker
 
 Work = Generator[float, None, None]
 """Yields for how many seconds to wait before it goes on; closed, it mends what it has broken."""
@@ -52,11 +53,26 @@ def _find_backends(site: Site, names: tuple[str, ...], rng: random.Random) -> li
     return [pid for (pid,) in found]
 
 
+def _suspend(site: Site, pid: int, seconds: float) -> None:
+    try:
+        site.suspend(pid, seconds)
+    except ProcessLookupError as error:
+        raise NothingToStrike from error
+
+
 def _signal(pid: int, number: signal.Signals) -> None:
     try:
         os.kill(pid, number)
     except ProcessLookupError as error:
         raise NothingToStrike from error
+
+
+def _pick_ticker(site: Site, rng: random.Random) -> Ticker:
+    """One that runs: others may be down at the moment."""
+    running = [ticker for ticker in site.tickers if ticker.exit_code is None]
+    if not running:
+        raise NothingToStrike
+    return rng.choice(running)
 
 
 # Sessions
@@ -77,14 +93,14 @@ def cancel_backend(site: Site, rng: random.Random) -> Work:
 def stall_backend(site: Site, rng: random.Random) -> Work:
     """A short stall of an engine, of its control session or of a step."""
     seconds = rng.uniform(0.2, LEASE_SECONDS / 3)
-    site.suspend(_find_backends(site, VICTIMS, rng)[0], seconds)
+    _suspend(site, _find_backends(site, VICTIMS, rng)[0], seconds)
     yield seconds
 
 
 def stall_engine_past_its_lease(site: Site, rng: random.Random) -> Work:
     """Others take over meanwhile; when it wakes up, it must not write over their truth."""
     seconds = LEASE_SECONDS + rng.uniform(1, 3)
-    site.suspend(_find_backends(site, ENGINES, rng)[0], seconds)
+    _suspend(site, _find_backends(site, ENGINES, rng)[0], seconds)
     yield seconds
 
 
@@ -99,7 +115,7 @@ def kill_backend(site: Site, rng: random.Random) -> Work:
 
 def kill_ticker(site: Site, rng: random.Random) -> Work:
     """With -9; a supervisor starts it again."""
-    ticker = rng.choice(site.tickers)
+    ticker = _pick_ticker(site, rng)
     ticker.kill9()
     try:
         yield rng.uniform(0, 2)
@@ -109,7 +125,7 @@ def kill_ticker(site: Site, rng: random.Random) -> Work:
 
 def end_ticker(site: Site, rng: random.Random) -> Work:
     """In order, as for an upgrade."""
-    ticker = rng.choice(site.tickers)
+    ticker = _pick_ticker(site, rng)
     ticker.send(signal.SIGTERM)
     ticker.wait(30)
     ticker.start()
@@ -118,7 +134,7 @@ def end_ticker(site: Site, rng: random.Random) -> Work:
 
 def kill_guardian(site: Site, rng: random.Random) -> Work:
     """The process that outlives a ticker to end its scripts; or a script."""
-    children = rng.choice(site.tickers).children()
+    children = _pick_ticker(site, rng).children()
     if not children:
         raise NothingToStrike
     _signal(rng.choice(children), signal.SIGKILL)
@@ -128,7 +144,7 @@ def kill_guardian(site: Site, rng: random.Random) -> Work:
 def stall_ticker(site: Site, rng: random.Random) -> Work:
     """Short of its lease, or past it."""
     seconds = rng.choice([rng.uniform(0.2, 2), LEASE_SECONDS + 2])
-    site.suspend(rng.choice(site.tickers).pid, seconds)
+    _suspend(site, _pick_ticker(site, rng).pid, seconds)
     yield seconds
 
 

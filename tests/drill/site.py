@@ -74,6 +74,7 @@ class Site:
         self.cluster = Cluster(max_connections=MAX_CONNECTIONS)
         self.tickers: list[Ticker] = []
         self.stopped: set[int] = set()
+        self.deserters: list[str] = []
         self._callers: list[Caller] = []
         self._stack = ExitStack()
         self._admin: Connection[TupleRow] | None = None
@@ -149,6 +150,7 @@ class Site:
         self.proxy.mend()
         for ticker in self.tickers:
             if ticker.exit_code is not None:
+                self.deserters.append(ticker.log[-500:])
                 ticker.start()
 
     def stop_agents(self) -> None:

@@ -222,6 +222,7 @@ def _ask(conn: Connection[Any], values: dict[str, Any]) -> list[str]:
 
 def _read_logs(site: Site) -> list[str]:
     found = [f"a ticker ended with {ticker.exit_code}" for ticker in site.tickers if ticker.exit_code]
+    found += [f"a ticker ended by itself: {log}" for log in site.deserters]
     texts = {"server": site.cluster.log, **{f"ticker {number}": one.log for number, one in enumerate(site.tickers)}}
     for name, text in texts.items():
         lines = [line for line in text.splitlines() if _is_suspicious(line)]

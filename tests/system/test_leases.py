@@ -29,7 +29,7 @@ from harness import (
     wait_until,
 )
 
-LET_THE_LEASE_RUN_OUT = "update pgagent.pga_jobagent set jagheartbeat = now() - interval '1 hour' where jagpid = %s"
+LET_THE_LEASE_RUN_OUT = "update pgagent.pga_jobagent set jagleaseuntil = now() - interval '1 hour' where jagpid = %s"
 
 
 @contextmanager
@@ -111,7 +111,7 @@ def test_agent_that_works_keeps_its_lease(connection: Connection[TupleRow], data
     hold_steps(connection)
     jobid = add_job(connection, "job", sql_step(WAITING_CODE))
     make_due(connection, jobid)
-    heartbeats = "select count(*) from pgagent.pga_jobagent where jagheartbeat > %s::timestamptz + interval '5 s'"
+    heartbeats = "select count(*) from pgagent.pga_jobagent where jagleaseuntil > %s::timestamptz + interval '10 s'"
     with psycopg.connect(database.conninfo, autocommit=True) as engine:
         run_until_held(engine)
         began = value(connection, "select clock_timestamp()::text")
