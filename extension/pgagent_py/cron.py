@@ -500,12 +500,7 @@ def write_crontab_of_schedule(plpy: Plpy, plans: dict[str, Any], schedule: int) 
     """The crontab text of a stored schedule, None with an interval. Errors: 42704 if there is no such schedule."""
     rows = execute(plpy, plans, STORED, ["int4"], [schedule])
     if not len(rows):
-        errors.fail(
-            plpy,
-            errors.UNDEFINED_OBJECT,
-            f"schedule {schedule} does not exist",
-            hint="SELECT jscid, jscname FROM pgagent.pga_schedule lists the schedules.",
-        )
+        errors.fail_without_schedule(plpy, schedule)
     row = rows[0]
     if row["has_interval"]:
         return None

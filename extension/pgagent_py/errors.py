@@ -27,3 +27,9 @@ def fail(plpy: Plpy, sqlstate: str, message: str, *, detail: str = "", hint: str
         message = escape(message)
         fields = {name: escape(text) for name, text in fields.items()}
     plpy.error(message, sqlstate=sqlstate, **{name: text for name, text in fields.items() if text})
+
+
+def fail_without_schedule(plpy: Plpy, schedule: int) -> NoReturn:
+    """Raises the error of a schedule that is not there."""
+    hint = "SELECT jscid, jscname FROM pgagent.pga_schedule lists the schedules."
+    fail(plpy, UNDEFINED_OBJECT, f"schedule {schedule} does not exist", hint=hint)

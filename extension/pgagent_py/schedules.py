@@ -269,12 +269,7 @@ def _warn(plpy: Plpy, plans: dict[str, Any], found: Sequence[Stored], after: flo
 def _read_schedule(plpy: Plpy, plans: dict[str, Any], schedule: int) -> tuple[Stored, ExceptionsOf]:
     rows = execute(plpy, plans, BY_ID, ["int4"], [schedule])
     if not len(rows):
-        errors.fail(
-            plpy,
-            errors.UNDEFINED_OBJECT,
-            f"schedule {schedule} does not exist",
-            hint="SELECT jscid, jscname FROM pgagent.pga_schedule lists the schedules.",
-        )
+        errors.fail_without_schedule(plpy, schedule)
     stored = Stored(**rows[0])
     return stored, _read_exceptions(plpy, plans, [schedule] if stored.is_excepted else [])
 

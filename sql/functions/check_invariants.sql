@@ -24,7 +24,7 @@ begin
         select l.relation::regclass
           from pg_locks l
          where l.database = (select d.oid from pg_database d where d.datname = current_database())
-           and l.relation in ('pgagent.pga_job'::regclass, 'pgagent.pga_jobsteplog'::regclass, 'pgagent._batch_step'::regclass)
+           and l.relation = any ('{pgagent.pga_job, pgagent.pga_jobsteplog, pgagent._batch_step}'::regclass[])
            and l.mode <> 'AccessShareLock'
            and l.granted
            and l.pid is distinct from pg_backend_pid());
@@ -178,8 +178,7 @@ begin
        and n.jsljstid <> s.jsljstid
 
     union all
-    -- Of a run that another agent has given up while its step was with a ticker, the row only waits to be removed; so does
-    -- one that a client has locked while its agent was cleaned up after.
+    -- The row of a run that was given up waits to be removed, by an engine if the step has ended, or for a client's lock.
     select 'a batch step in the queue belongs to an open run', format('step log %s', b.jslid),
            format('run %s of job %s has the status %s', b.jlgid, b.jobid, l.jlgstatus)
       from pgagent._batch_step b
@@ -201,5 +200,5 @@ begin
 end
 $$;
 comment on function pgagent.check_invariants() is
-    'What is not as it must be: the rule that is broken, the row that breaks it, how; no row when all is well. May be called at any '
-    'moment. A row "an agent is gone" is no fault: the next run_due of any agent cleans up.';
+    'What is not as it must be: the rule that is broken, the row that breaks it, how; no row when all is well. '
+    'May be called at any moment. A row "an agent is gone" is no fault: the next run_due of any agent cleans up.';
