@@ -75,6 +75,7 @@ class Bookkeeper:
         self._submitted_at = 0.0
         self._cancel_at = 0.0
         self._prune_at = 0.0
+        self._is_limited = False
         self._cancels: list[int] = []
         self._terminations: list[int] = []
         self._outbox = outbox
@@ -106,8 +107,11 @@ class Bookkeeper:
         """The socket and the events to wait for."""
         return None if self._ledger is None else (self._ledger.descriptor, self._ledger.wait_events)
 
-    def start(self, now: float, *, lost: bool, ready: bool) -> None:
-        """A call of run_due begins. ``lost``: there is something to clean up; ``ready``: runs to adopt."""
+    def start(self, now: float, *, lost: bool, ready: bool, limited: bool) -> None:
+        """A call of run_due begins. ``lost``: there is something to clean up; ``ready``: runs to adopt; ``limited``:
+        jobs may wait for the end of others.
+        """
+        self._is_limited = limited
         self.claimed_all = False
         self.has_claimed = False
         self._claimed_last = NOTHING_CLAIMED
@@ -276,7 +280,8 @@ class Bookkeeper:
             return [Entry(ledger.ADOPT, [(most, pid)])]
         if now >= self._claim_at:
             self._claim_at = now + POLL_SECONDS
-            return [Entry(ledger.CLAIM, [(most, agent.station, pid, *self._claimed_last)])]
+            limited = b"true" if self._is_limited else b"false"
+            return [Entry(ledger.CLAIM, [(most, agent.station, pid, *self._claimed_last, limited)])]
         if self._next_due_wanted:
             self._next_due_wanted = False
             return [Entry(ledger.NEXT_DUE, [(agent.station,)])]
@@ -320,7 +325,7 @@ class Bookkeeper:
             return
         short = len(entry.answers) < int(entry.rows[0][0] or b"0")
         self.has_claimed = True
-        self.claimed_all = self.registered and short and entry.rows[0][3:] == NOTHING_CLAIMED
+        self.claimed_all = self.registered and short and entry.rows[0][3:5] == NOTHING_CLAIMED
         self._claimed_last = NOTHING_CLAIMED if short else entry.answers[-1][3:]
         if self.claimed_all:
             self._next_due_wanted = True
@@ -337,6 +342,10 @@ class Bookkeeper:
             self._note_lease(is_renewed=first == b"t")
             # Given up by another agent, or deleted by a client: a new start.
             self.registered = self.registered and (first is not None or bool(entry.failures))
+        elif entry.statement is ledger.RELEASE and self._is_limited:
+            # Others may have waited for these.
+            self.claimed_all = False
+            self._claim_at = 0.0
         elif entry.statement is ledger.NEXT_DUE and first is not None:
             self._claim_at = min(self._claim_at, now + max(SHORTEST_CLAIM_SECONDS, float(first)))
         elif entry.statement is ledger.PRUNE and first == b"%d" % PRUNED_RUNS:

@@ -42,7 +42,7 @@ def run_due(plpy: Plpy, session: dict[str, Any], max_wait: str | None, station: 
     if (engine is None or engine.is_idle) and not (work["due"] or work["lost"] or work["ready"] or work["parked"]):
         return []
     engine = session[ENGINE] = _prepare(plpy, plans, engine, station)
-    engine.books.start(time.monotonic(), lost=work["lost"], ready=work["ready"])
+    engine.books.start(time.monotonic(), lost=work["lost"], ready=work["ready"], limited=work["limited"])
     try:
         engine.work(plpy, time.monotonic() + wait_seconds)
         _complain(plpy, engine)

@@ -27,6 +27,8 @@ select pg_is_in_recovery() as standby,
        current_setting('pgagent.step', true) = 'on' as in_step,
        exists (select from pgagent._claimable_job j
                 where j.jobnextrun <= now() and j.jobhostagent in ('', coalesce($1, ''))) as due,
+       exists (select from pgagent.pga_jobclass c where c.jclmaxruns is not null)
+       or exists (select from pgagent.settings t where t.total_runs is not null) as limited,
        exists (select from pgagent.pga_jobagent a where not pgagent._agent_is_alive(a))
        or exists (select from pgagent.pga_joblog l join pgagent.pga_job j on j.jobid = l.jlgjobid
                    where l.jlgstatus = 'r' and j.jobagentid is null)
@@ -151,7 +153,8 @@ CANCEL_REQUESTS = Statement(
     Kind.SCALAR,
 )
 
-# $1 how many, $2 station, $3 pid, $4 and $5 the due time and id of the job claimed last. A row per claimed job: the run
+# $1 how many, $2 station, $3 pid, $4 and $5 the due time and id of the job claimed last, $6 whether there are limits of
+# runs. A row per claimed job: the run
 # as run.load_run reads it, one value because each value of a result costs the engine time; the log row of the first
 # step, if the engine begins it; why the job may not start, if it is too late for that; due time and id. NO KEY UPDATE,
 # because a client that adds a step or a schedule holds KEY SHARE on its job. It starts behind the job claimed last,
@@ -179,7 +182,7 @@ with due as (
        set jobagentid = $3::int4,
            joblastrun = case when due.refusal is null then clock_timestamp() else j.joblastrun end
       from due
-     where j.jobid = due.jobid
+     where j.jobid = due.jobid and (not $6::bool or pgagent._may_run(j))
     returning j.jobid, due.jobname, due.jobhostagent, due.jobnextrun, due.jobtimeout, due.refusal
 ), run as (
     insert into pgagent.pga_joblog (jlgjobid, jlgstatus, jlgstart)
@@ -562,6 +565,7 @@ with dead as (
                   and (q.agentid in (select d.jagpid from dead d)
                        or not exists (select from pgagent.pga_jobagent a where a.jagpid = q.agentid))
                   for update of q skip locked)
+    returning b.jslid
 ), freed as (
     update pgagent.pga_job j
        set jobagentid = null, jobnextrun = null
@@ -581,6 +585,10 @@ with dead as (
                   for update of g skip locked)
        and not exists (select from pgagent.pga_job j
                         where j.jobagentid = a.jagpid and j.jobid not in (select f.jobid from freed f))
+       and not exists (select from pgagent._batch_step b
+                        where b.agentid = a.jagpid
+                          and b.outcome is null
+                          and b.jslid not in (select q.jslid from queue q))
     returning a.jagpid
 )
 select count(*)

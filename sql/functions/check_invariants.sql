@@ -178,7 +178,7 @@ begin
        and n.jsljstid <> s.jsljstid
 
     union all
-    -- The row of a run that was given up waits to be removed, by an engine if the step has ended, or for a client's lock.
+    -- The row of a run that was given up waits to be removed: by an engine if its step has ended, or for a lock.
     select 'a batch step in the queue belongs to an open run', format('step log %s', b.jslid),
            format('run %s of job %s has the status %s', b.jlgid, b.jobid, l.jlgstatus)
       from pgagent._batch_step b

@@ -1,4 +1,4 @@
--- The jobs that may be claimed now or later. The trigger of pga_job decides, one after the other; this keeps those that it
+-- The jobs that may be claimed now or later. _may_run decides, one after the other; this keeps those that it
 -- would refuse from standing in the way of others. What runs is counted only where there is a limit: its index is full of
 -- dead entries while many short jobs run.
 create view pgagent._claimable_job as

@@ -25,8 +25,6 @@ create function pgagent.pga_job_trigger() returns trigger
 language plpgsql volatile security definer  -- computes with functions that a job's owner may not call
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    is_limited bool;
 begin
     if tg_op = 'INSERT' then
         -- A new row, one out of a dump too, is nobody's.
@@ -43,25 +41,15 @@ begin
         if not new.jobenabled or old.jobnextrun is null or old.jobnextrun > now() then
             return null;
         end if;
-        is_limited := new.joblocks is not null or (
-            select t.total_runs is not null
-                   or exists (select from pgagent.pga_jobclass c where c.jclid = new.jobjclid and c.jclmaxruns is not null)
-              from pgagent.settings t);
-        if is_limited and not pgagent._may_run(new) then
+        if new.joblocks is not null and not pgagent._may_run(new) then
             return null;
         end if;
         return new;
     end if;
 
-    if old.jobagentid is not null and new.jobagentid is null then
-        is_limited := old.joblocks is not null or (
-            select t.total_runs is not null
-                   or exists (select from pgagent.pga_jobclass c where c.jclid = old.jobjclid and c.jclmaxruns is not null)
-              from pgagent.settings t);
-        if is_limited then
-            -- Others may have waited for this one.
-            perform pg_notify('pgagent_due', '');
-        end if;
+    if old.jobagentid is not null and new.jobagentid is null and old.joblocks is not null then
+        -- Others may have waited for this one.
+        perform pg_notify('pgagent_due', '');
     end if;
 
     if new.jobenabled and not old.jobenabled then
