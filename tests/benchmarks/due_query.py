@@ -111,7 +111,7 @@ def _measure_clients(conn: Connection[Any], times: int, result: Result) -> None:
 
 
 def _claim_values(conn: Connection[Any]) -> Values:
-    return (CLAIMED_JOBS, None, conn.info.backend_pid, "-infinity", 0)
+    return (CLAIMED_JOBS, None, conn.info.backend_pid, "-infinity", 0, False)
 
 
 def _time(conn: Connection[Any], statement: str, values: Values, times: int) -> list[float]:
