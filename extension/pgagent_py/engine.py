@@ -574,22 +574,21 @@ class Engine:
         data, ending, age, cancelled_by = row
         active = self._take_run(data, now - float(age or b"0"))
         outcome = Outcome((ending or b"").decode(), None, SCRIPT_ENDINGS[(ending or b"").decode()])
-        step = active.run.steps[0]
-        if outcome.ending != SUCCEEDED and now >= active.deadline_seconds:
-            active.detail = f'step "{step.name}": the run has taken longer than jobtimeout'
-            self._end_run(active, FAILED, now)
-        elif cancelled_by is not None:
-            reason = f"cancelled by {self.encoding.decode(cancelled_by)}"
-            active.stop = Stop(ABORTED, reason)
-            self._go_on(
-                active,
-                ABORTED if outcome.ending == ABORTED else run.judge_step(outcome.ending, step.on_error),
-                reason,
-                now,
-            )
+        status = run.judge_step(outcome.ending, active.run.steps[0].on_error)
+        active.stop = self._stop_of_adopted(active, cancelled_by, now)
+        if active.stop is not None and status in (FAILED, ABORTED):
+            active.detail = f'step "{active.run.steps[0].name}": {active.stop.reason}'
+            self._end_run(active, active.stop.run_status or status, now)
         elif not self._retry(active, outcome, now):
-            status = run.judge_step(outcome.ending, active.run.steps[0].on_error)
             self._go_on(active, status, outcome.output, now)
+
+    def _stop_of_adopted(self, active: ActiveRun, cancelled_by: bytes | None, now: float) -> Stop | None:
+        """Why the run may not go on: the next step, if there is one, is begun only in the log."""
+        if now >= active.deadline_seconds:
+            return Stop(FAILED, f"aborted: the run has taken longer than jobtimeout, {active.run.timeout_seconds:g} s")
+        if cancelled_by is not None:
+            return Stop(ABORTED, f"cancelled by {self.encoding.decode(cancelled_by)}")
+        return None
 
     def _take_parked(self, jlgid: int, jslid: int | None, now: float) -> None:
         active = self._runs.get(jlgid)

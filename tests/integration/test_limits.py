@@ -189,3 +189,29 @@ def test_cancel_that_is_rolled_back_cancels_nothing(connection: Connection[Tuple
         connection.execute("select pg_advisory_unlock_all()")
         run_due(engine)
     assert runs(connection, jobid)[0].status == "s"
+
+
+@pytest.mark.parametrize(("on_error", "more", "expected"), [("s", True, "f"), ("s", False, "s"), ("f", True, "f")])
+def test_script_that_ends_after_the_time_of_its_run(
+    connection: Connection[TupleRow], database: Database, on_error: str, more: bool, expected: str
+) -> None:
+    steps = [batch_step("true", on_error=on_error)] + [sql_step("select 1")] * more
+    jobid = limited(connection, *steps, job="0.5 s")
+    run_due(connection, "0 s")
+    with psycopg.connect(database.conninfo, autocommit=True) as ticker:
+        wait_until(
+            lambda: (
+                run_due(connection, "0 s") is not None
+                and value(connection, "select count(*) from pgagent._batch_step") == 1
+            ),
+            what="the step to be in the queue",
+        )
+        jslid = value(ticker, "select jslid from pgagent.take_batch_steps('', 1)")
+        over = "select clock_timestamp() > started + timeout from pgagent._batch_step"
+        wait_until(lambda: bool(value(connection, over)), what="the run's time to be over")
+        ticker.execute("select pgagent.finish_batch_step(%s, 1, '')", (jslid,))
+    run_due(connection)
+    (run,) = runs(connection, jobid)
+    assert run.status == expected
+    last = step_logs(connection, run)[-1]
+    assert last.status == ("d" if on_error == "s" and more else on_error)
