@@ -105,6 +105,7 @@ class Engine:
         self._gather_until = 0.0
         self._aborting = False
         self._answers = 0
+        self._lacks_connections = False
         self.books = Bookkeeper(self._outbox)
 
     @property
@@ -115,7 +116,7 @@ class Engine:
     @property
     def is_short_of_connections(self) -> bool:
         """Whether others leave it fewer sessions than parallel_runs, and jobs may wait for that."""
-        return self.pool.limit < self.parallel_runs and not self.books.claimed_all
+        return self._lacks_connections and not self.books.claimed_all
 
     @property
     def _is_flushed(self) -> bool:
@@ -152,6 +153,7 @@ class Engine:
         # Others look at the same moment, and take their share.
         share = math.ceil(free / max(1, row["engines"])) if free > 0 else free
         self.pool.limit = max(0, min(self.parallel_runs, len(self.pool) + share))
+        self._lacks_connections = free < self.parallel_runs - len(self.pool)
         self.pool.shrink()
 
     def abort(self) -> None:
