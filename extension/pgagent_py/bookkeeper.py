@@ -146,12 +146,17 @@ class Bookkeeper:
             return
         entries = self._end_entries() + self._outbox.entries(now) + self._cancel_entries(known_runs, now)
         entries += self._reap_entries(now) + self._claim_entries(agent, capacity, now)
-        entries = entries or self._prune_entries(now)
+        if not entries or now >= self._prune_at + PRUNE_SECONDS:
+            entries += self._prune_entries(now)
         if now >= self._renew_at and (entries or known_runs()):
             self._renew_at = now + POLL_SECONDS
             pid, start, lease = b"%d" % agent.pid, b"%d" % agent.start_microseconds, b"%f" % agent.lease_seconds
             entries.insert(0, Entry(ledger.RENEW, [(pid, start, lease)]))
         self._submit(entries, now)
+
+    def wants_to_prune(self, now: float) -> bool:
+        """Whether it is time to tidy up: before the call ends, at the latest."""
+        return self.registered and now >= self._prune_at
 
     def holds_lease(self, now: float) -> bool:
         """Whether no other agent takes this one for lost yet: only then may a step be sent."""

@@ -16,7 +16,7 @@ from . import ledger, run
 from .bookkeeper import Agent, Answers, Bookkeeper
 from .encoding import Untranslatable, find
 from .ledger import Row
-from .outbox import Ended, Outbox
+from .outbox import Ended, Outbox, Settled
 from .pool import Pool
 from .run import ABORTED, FAILED, INTERNAL_FAILURE, SUCCEEDED, Outcome, Run, Step
 from .session import CONNECTION_FAILURE, TOO_MANY_CONNECTIONS, Event, State, StepSession
@@ -33,6 +33,8 @@ ABORT_SECONDS = 2.0
 REMOTE_PAUSE_SECONDS = 1.0
 FORCE_SECONDS = 0.5
 CANCELED = "57014"
+# Idle sessions that stay between two calls: all if there are connections for so many engines, else a few.
+PLENTY = 3
 IDLE_SESSIONS_KEPT = 4
 NO_CONNECTION = "Couldn't get a connection to the database!"
 CANCELLED = "aborted: run_due was cancelled"
@@ -105,6 +107,8 @@ class Engine:
         self._gather_until = 0.0
         self._aborting = False
         self._answers = 0
+        self._unread_runs = 0
+        self._has_plenty = False
         self._lacks_connections = False
         self.books = Bookkeeper(self._outbox)
 
@@ -143,7 +147,8 @@ class Engine:
                 interrupt_at = time.monotonic() + INTERRUPT_SECONDS
             if self.books.is_refused and not self._runs:
                 break
-        self.pool.leave(time.monotonic(), self.parallel_runs if self._runs else IDLE_SESSIONS_KEPT)
+        keeps_all = self._runs or self._has_plenty
+        self.pool.leave(time.monotonic(), self.parallel_runs if keeps_all else IDLE_SESSIONS_KEPT)
 
     def _limit_pool(self, plpy: Plpy) -> None:
         """Leaves the connections that are reserved for others, and those that others have taken meanwhile."""
@@ -153,6 +158,7 @@ class Engine:
         # Others look at the same moment, and take their share.
         share = math.ceil(free / max(1, row["engines"])) if free > 0 else free
         self.pool.limit = max(0, min(self.parallel_runs, len(self.pool) + share))
+        self._has_plenty = free >= PLENTY * self.parallel_runs
         self._lacks_connections = free < self.parallel_runs - len(self.pool)
         self.pool.shrink()
 
@@ -192,7 +198,7 @@ class Engine:
 
     def _is_done(self, now: float) -> bool:
         if self.is_idle and not self.books.is_reaping and (self.books.claimed_all or self.draining):
-            return True
+            return not self.books.wants_to_prune(now) or now >= self._until
         if now < self._until:
             return False
         has_sent = self.books.has_claimed and not self._has_unsent()
@@ -206,6 +212,8 @@ class Engine:
 
     def _keep_books(self, now: float) -> None:
         """Submits, unless more ends of steps are likely to come in a moment, to be written in the same transaction."""
+        if not self.books.is_ready:
+            return
         if now >= self._gather_until or self._has_batch or not self._executing_sessions():
             self.books.keep(self.agent, self._known_runs, self._capacity(now), now)
 
@@ -222,17 +230,18 @@ class Engine:
         if self.draining or self._aborting or (now >= self._until and self.books.has_claimed):
             return 0
         most = min(self.pool.limit, max(1, len(self.pool))) if self.pool.is_paused(now) else self.pool.limit
-        return most - sum(not active.is_waiting for active in self._runs.values())
+        return most - self._unread_runs - sum(not active.is_waiting for active in self._runs.values())
 
     def _wait(self, now: float) -> set[int]:
         """Waits until a socket is ready or a time has come, an interrupt's time at the most: the ready sockets."""
         poll = select.poll()
         ready = set()
         for session in self.pool:
-            if session.unread or session.descriptor < 0:
-                ready.add(session.descriptor)
+            descriptor = session.descriptor
+            if session.unread or descriptor < 0:
+                ready.add(descriptor)
             else:
-                poll.register(session.descriptor, session.wait_events)
+                poll.register(descriptor, session.wait_events)
         interest = self.books.interest
         if interest is not None and interest[0] >= 0:
             poll.register(*interest)
@@ -248,7 +257,7 @@ class Engine:
             event = session.advance(now) if session.descriptor in ready else session.expire(now)
             if event is not None:
                 self._take_event(session, event, now)
-                if self._has_batch and not self._aborting:
+                if self.books.is_ready and self._has_batch and not self._aborting:
                     self._keep_books(now)
         interest = self.books.interest
         answers = self.books.advance(now, socket_ready=interest is not None and interest[0] in ready)
@@ -513,11 +522,18 @@ class Engine:
     # Answers of the books
 
     def _take_answers(self, answers: Answers, now: float) -> None:
+        self._take_settled(answers.settled, now)
+        if self.books.registered and self._has_batch and not self._aborting:
+            # The control session goes on while this one reads its new runs.
+            self._unread_runs = len(answers.claimed) + len(answers.adopted)
+            self._keep_books(now)
+            self._unread_runs = 0
         self._take_claimed(answers.claimed, now)
         self._cancel_runs(answers.cancelled, now)
         for row in answers.adopted:
             self._take_adopted(row, now)
-        settled = answers.settled
+
+    def _take_settled(self, settled: Settled, now: float) -> None:
         self.complaints.update({message: sqlstate for sqlstate, message in settled.complaints})
         for jlgid, jslid in settled.begun.items():
             self._take_begun(jlgid, jslid, now)

@@ -190,50 +190,49 @@ with due as (
       from claimed c
      order by c.jobnextrun, c.jobid
     returning jlgid, jlgjobid, jlgstart
-), step as (
-    select r.jlgid, s.jstid, s.jstname, s.jstkind, s.jstcode, s.jstdbname, s.jstconnstr, s.jstonerror,
-           extract(epoch from s.jsttimeout) as timeout,
-           case when s.jstretries > 0
-                then json_build_object(
-                    'limit', s.jstretries, 'delay_seconds', extract(epoch from s.jstretrydelay),
-                    'factor', s.jstretryfactor, 'longest_delay_seconds', extract(epoch from s.jstretrymaxdelay),
-                    'jitter', s.jstretryjitter, 'sqlstates', s.jstretrysqlstates) end as retry,
-           row_number() over (partition by r.jlgid order by s.jstname, s.jstid) as position,
-           s.jstkind = 's' or c.refusal is not null as begins
+), list as (
+    select r.jlgid, c.jobid, c.jobnextrun, c.refusal,
+           json_build_object(
+               'jlgid', r.jlgid, 'jobid', c.jobid, 'jobname', c.jobname, 'jobhostagent', c.jobhostagent,
+               'started', r.jlgstart::text, 'timeout_seconds', extract(epoch from c.jobtimeout),
+               'steps', coalesce(l.steps, '[]')) as run,
+           case when l.first_kind = 's' or c.refusal is not null then l.first_step end as first_step
       from run r
       join claimed c on c.jobid = r.jlgjobid
-      join pgagent.pga_jobstep s on s.jstjobid = r.jlgjobid and s.jstenabled
-), list as (
-    select s.jlgid,
-           json_agg(json_build_object(
-               'jstid', s.jstid, 'name', s.jstname, 'kind', s.jstkind, 'code', s.jstcode, 'dbname', s.jstdbname,
-               'connstr', s.jstconnstr, 'on_error', s.jstonerror, 'timeout_seconds', s.timeout, 'retry', s.retry)
-               order by s.position) as steps
-      from step s
-     group by s.jlgid
+     cross join lateral (
+           select json_agg(json_build_object(
+                      'jstid', s.jstid, 'name', s.jstname, 'kind', s.jstkind, 'code', s.jstcode, 'dbname', s.jstdbname,
+                      'connstr', s.jstconnstr, 'on_error', s.jstonerror,
+                      'timeout_seconds', extract(epoch from s.jsttimeout),
+                      'retry', case when s.jstretries > 0
+                                    then json_build_object(
+                                        'limit', s.jstretries, 'delay_seconds', extract(epoch from s.jstretrydelay),
+                                        'factor', s.jstretryfactor,
+                                        'longest_delay_seconds', extract(epoch from s.jstretrymaxdelay),
+                                        'jitter', s.jstretryjitter, 'sqlstates', s.jstretrysqlstates) end)) as steps,
+                  (array_agg(s.jstid))[1] as first_step,
+                  (array_agg(s.jstkind))[1] as first_kind
+             from (select p.*
+                     from pgagent.pga_jobstep p
+                    where p.jstjobid = r.jlgjobid and p.jstenabled
+                    order by p.jstname, p.jstid) s) l
 ), held as (
     select k.jstid
       from pgagent.pga_jobstep k
-     where k.jstid in (select s.jstid from step s where s.position = 1 and s.begins)
+     where k.jstid in (select l.first_step from list l)
        for key share of k skip locked
 ), begun as (
     insert into pgagent.pga_jobsteplog (jsljlgid, jsljstid, jslstatus, jslstart)
-    select s.jlgid, s.jstid, 'r', clock_timestamp()
-      from step s
-      join held h on h.jstid = s.jstid
-     where s.position = 1
+    select l.jlgid, h.jstid, 'r', clock_timestamp()
+      from list l
+      join held h on h.jstid = l.first_step
+     order by l.jlgid
     returning jslid, jsljlgid
 )
-select json_build_object(
-           'jlgid', r.jlgid, 'jobid', c.jobid, 'jobname', c.jobname, 'jobhostagent', c.jobhostagent,
-           'started', r.jlgstart::text, 'steps', coalesce(l.steps, '[]'),
-           'timeout_seconds', extract(epoch from c.jobtimeout)),
-       b.jslid, c.refusal, c.jobnextrun, c.jobid
-  from run r
-  join claimed c on c.jobid = r.jlgjobid
-  left join list l on l.jlgid = r.jlgid
-  left join begun b on b.jsljlgid = r.jlgid
- order by r.jlgid
+select l.run, b.jslid, l.refusal, l.jobnextrun, l.jobid
+  from list l
+  left join begun b on b.jsljlgid = l.jlgid
+ order by l.jlgid
 """,
     Kind.SCALAR,
 )

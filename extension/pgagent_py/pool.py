@@ -31,7 +31,7 @@ class Pool:
     def acquire(self, target: Target, now_seconds: float) -> StepSession | None:
         """An idle session for this target, or a new one, still connecting; None: there is none to be had now."""
         for session in reversed(self._sessions):
-            if session.target == target and session.is_free:
+            if session.state is State.IDLE and not session.taken and session.target == target and session.is_alive:
                 return _take(session)
         if self.is_paused(now_seconds) or not self._make_room():
             return None

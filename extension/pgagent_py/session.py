@@ -47,49 +47,43 @@ class ConnectionLost(Exception):
 
 
 class Link:
-    """One libpq connection: made without blocking, then written to and read from without blocking."""
+    """One libpq connection: made without blocking, then written to and read from without blocking.
+
+    ``descriptor``: the socket; it may change until the connection is made; -1: there is none, advance without waiting.
+    ``wait_events``: what to wait for, as select.POLLIN and select.POLLOUT.
+    """
 
     def __init__(self, conninfo: bytes, deadline_seconds: float) -> None:
         """Starts to connect; ``deadline_seconds`` is a time of the monotonic clock."""
         self.deadline_seconds = deadline_seconds
         self.connected = False
-        self._polling = pq.PollingStatus.WRITING
+        self.wait_events = select.POLLOUT
         self._unsent = False
-        self._descriptor = -1
         self.pgconn = pq.PGconn.connect_start(conninfo)
+        self.descriptor = self._find_socket()
         set_error_verbosity(self.pgconn, _VERBOSE)
-
-    @property
-    def descriptor(self) -> int:
-        """The socket; it may change until the connection is made. -1: there is none, advance without waiting."""
-        if self.connected:
-            return self._descriptor
-        try:
-            return self.pgconn.socket
-        except OperationalError:
-            return -1
-
-    @property
-    def wait_events(self) -> int:
-        """What to wait for, as select.POLLIN and select.POLLOUT."""
-        if not self.connected:
-            return select.POLLIN if self._polling == pq.PollingStatus.READING else select.POLLOUT
-        return select.POLLIN | select.POLLOUT if self._unsent else select.POLLIN
 
     def connect(self) -> bool:
         """Goes on connecting: true when the connection has been made. Raises ConnectionLost."""
         if self.pgconn.status == pq.ConnStatus.BAD:
             raise self.loss()
-        self._polling = pq.PollingStatus(self.pgconn.connect_poll())
-        if self._polling == pq.PollingStatus.FAILED:
+        polling = pq.PollingStatus(self.pgconn.connect_poll())
+        if polling == pq.PollingStatus.FAILED:
             raise self.loss()
-        if self._polling != pq.PollingStatus.OK:
+        self.descriptor = self._find_socket()
+        self.wait_events = select.POLLOUT if polling == pq.PollingStatus.WRITING else select.POLLIN
+        if polling != pq.PollingStatus.OK:
             return False
         set_error_verbosity(self.pgconn, _DEFAULT)
         self.pgconn.nonblocking = 1
-        self._descriptor = self.pgconn.socket
         self.connected = True
         return True
+
+    def _find_socket(self) -> int:
+        try:
+            return self.pgconn.socket
+        except OperationalError:
+            return -1
 
     def flush(self, sent: bool = True) -> None:
         """Sends what is waiting to be sent; ``sent``: something was added. Raises ConnectionLost."""
@@ -99,6 +93,7 @@ class Link:
             self._unsent = self.pgconn.flush() == 1
         except OperationalError:
             raise self.loss() from None
+        self.wait_events = select.POLLIN | select.POLLOUT if self._unsent else select.POLLIN
 
     def receive(self) -> None:
         """Reads what has arrived. Raises ConnectionLost."""
@@ -199,6 +194,7 @@ class StepSession:
         self.taken = False
         self.was_ready = False
         self.is_spent = False
+        self._encoding: Encoding | None = None  # of the clean session; a step may set another one
         self._output_limit = output_limit
         self._results = _Results(HeadTail(output_limit))
         self._link = Link(target.conninfo, now_seconds + target.connect_timeout_seconds)
@@ -224,10 +220,8 @@ class StepSession:
         return self._link.pgconn.backend_pid
 
     @property
-    def is_free(self) -> bool:
-        """Whether a step may be sent. To an idle session nothing is sent unasked but the news of its end."""
-        if self.state is not State.IDLE or self.taken:
-            return False
+    def is_alive(self) -> bool:
+        """Whether an idle session still is one: to it nothing is sent unasked but the news of its end."""
         poll = select.poll()
         poll.register(self.descriptor, select.POLLIN)
         return not poll.poll(0)
@@ -236,7 +230,7 @@ class StepSession:
         """Sends the text of a step, as one simple query; the session must be idle. An end of the connection shows
         in the next advance. Raises Untranslatable if the session's encoding lacks a character of the text.
         """
-        spoken = self._find_encoding()
+        spoken = self._encoding = self._encoding or self._find_encoding()
         if spoken.name != encoding.name:
             code = spoken.encode_exactly(encoding.decode(code))
         self._results = _Results(HeadTail(self._output_limit))
@@ -377,7 +371,8 @@ class StepSession:
         if not results.executed and not results.failed:
             results.failed = True
             results.output.append(EMPTY_CODE.encode())
-        text = self._find_encoding().read_output(results.output.kept()).strip()
+        kept = results.output.kept()
+        text = self._find_encoding().read_output(kept).strip() if kept else ""
         if results.failed:
             return Outcome(FAILED, -1, text, results.sqlstate)
         return Outcome(SUCCEEDED, min(results.rows, MOST_INT4), text)

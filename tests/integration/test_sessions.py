@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import psycopg
+import pytest
 from psycopg.rows import TupleRow
 
 from harness import (
@@ -169,12 +170,18 @@ def test_idle_session_that_an_administrator_ends_fails_no_step(connection: Conne
         wait_until(lambda: value(connection, f"select count(*) {sessions}") == 0, what="the session to end")
 
 
-def test_few_idle_sessions_are_kept_after_a_burst(connection: Connection) -> None:
-    connection.execute("update pgagent.settings set parallel_runs = 20")
-    make_due(connection, *[add_job(connection, f"job {n}", sql_step("select pg_sleep(0.1)")) for n in range(20)])
+@pytest.mark.parametrize(
+    ("parallel_runs", "kept"),
+    [pytest.param(10, 10, id="all where connections are plenty"), pytest.param(40, 4, id="a few where they are not")],
+)
+def test_idle_sessions_that_stay_after_a_burst(connection: Connection, parallel_runs: int, kept: int) -> None:
+    """The server has 100 connections: enough for three engines of ten sessions, not for three of forty."""
+    connection.execute("update pgagent.settings set parallel_runs = %s", (parallel_runs,))
+    jobs = [add_job(connection, f"job {n}", sql_step("select pg_sleep(0.2)")) for n in range(10)]
+    make_due(connection, *jobs)
     run_due(connection)
     sessions = "select count(*) from pg_stat_activity where application_name like 'pgagent_py step %'"
-    wait_until(lambda: value(connection, sessions) <= 4, what="surplus sessions to be closed")
+    wait_until(lambda: value(connection, sessions) == kept, what=f"{kept} sessions to be left")
 
 
 def test_sessions_through_a_connection_string_are_not_kept(connection: Connection, database: Database) -> None:
