@@ -1,5 +1,5 @@
 -- What pg_dump keeps. Not: pga_jobagent, _batch_step and _cancel_request, which are about sessions of this server, and
--- _prune_walk, which is about its logs.
+-- _prune_walk and _alarm, which are about its logs.
 select pg_catalog.pg_extension_config_dump('pgagent.pga_jobclass', '');
 select pg_catalog.pg_extension_config_dump('pgagent.settings', '');
 select pg_catalog.pg_extension_config_dump('pgagent.pga_job', '');
@@ -8,6 +8,7 @@ select pg_catalog.pg_extension_config_dump('pgagent.pga_schedule', '');
 select pg_catalog.pg_extension_config_dump('pgagent.pga_exception', '');
 select pg_catalog.pg_extension_config_dump('pgagent.pga_joblog', '');
 select pg_catalog.pg_extension_config_dump('pgagent.pga_jobsteplog', '');
+select pg_catalog.pg_extension_config_dump('pgagent.event', '');
 select pg_catalog.pg_extension_config_dump('pgagent.pga_jobclass_jclid_seq', '');
 select pg_catalog.pg_extension_config_dump('pgagent.pga_job_jobid_seq', '');
 select pg_catalog.pg_extension_config_dump('pgagent.pga_jobstep_jstid_seq', '');
@@ -15,3 +16,4 @@ select pg_catalog.pg_extension_config_dump('pgagent.pga_schedule_jscid_seq', '')
 select pg_catalog.pg_extension_config_dump('pgagent.pga_exception_jexid_seq', '');
 select pg_catalog.pg_extension_config_dump('pgagent.pga_joblog_jlgid_seq', '');
 select pg_catalog.pg_extension_config_dump('pgagent.pga_jobsteplog_jslid_seq', '');
+select pg_catalog.pg_extension_config_dump('pgagent.event_evtid_seq', '');

@@ -30,7 +30,7 @@ select 1 from pgagent.pga_job where jobid = $1 and jobagentid = pg_backend_pid()
 """
 CLOSE_RUN = """
 update pgagent.pga_joblog
-   set jlgstatus = 'd', jlgduration = clock_timestamp() - jlgstart
+   set jlgstatus = 'd', jlgduration = clock_timestamp() - jlgstart, jlgreason = 'aborted: the ticker ended the script'
  where jlgid = $1 and jlgstatus = 'r'
 """
 FREE_JOB = "update pgagent.pga_job set jobagentid = null, jobnextrun = null where jobid = $1"

@@ -7,6 +7,7 @@ It decides what to submit and hands the answers to the engine; what they mean fo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -22,11 +23,13 @@ POLL_SECONDS = 1.0
 SHORTEST_CLAIM_SECONDS = 0.02
 PRUNE_SECONDS = 60.0
 PRUNED_RUNS = 200
+WATCH_SECONDS = 10.0
 # Parts of the lease: after the first it is renewed, after the second no step is sent.
 LEASE_RENEWED = 0.25
 LEASE_USED = 0.75
 FOREIGN_KEY_VIOLATION = "23503"
 LOCK_NOT_AVAILABLE = "55P03"
+CLAIMS = (ledger.CLAIM, ledger.CLAIM_BY_PRIORITY)
 NOTHING_CLAIMED: Row = (b"-infinity", b"0")
 
 
@@ -75,7 +78,9 @@ class Bookkeeper:
         self._submitted_at = 0.0
         self._cancel_at = 0.0
         self._prune_at = 0.0
+        self._watch_at = math.inf
         self._is_limited = False
+        self._is_prioritised = False
         self._cancels: list[int] = []
         self._terminations: list[int] = []
         self._outbox = outbox
@@ -107,11 +112,12 @@ class Bookkeeper:
         """The socket and the events to wait for."""
         return None if self._ledger is None else (self._ledger.descriptor, self._ledger.wait_events)
 
-    def start(self, now: float, *, lost: bool, ready: bool, limited: bool) -> None:
+    def start(self, now: float, *, lost: bool, ready: bool, limited: bool, prioritised: bool, untold: bool) -> None:
         """A call of run_due begins. ``lost``: there is something to clean up; ``ready``: runs to adopt; ``limited``:
-        jobs may wait for the end of others.
+        jobs may wait for the end of others; ``prioritised``: some come first; ``untold``: there are events to tell.
         """
-        self._is_limited = limited
+        self._is_limited, self._is_prioritised = limited, prioritised
+        self._watch_at = 0.0 if untold else min(self._watch_at, now + WATCH_SECONDS)
         self.claimed_all = False
         self.has_claimed = False
         self._claimed_last = NOTHING_CLAIMED
@@ -147,16 +153,16 @@ class Bookkeeper:
         entries = self._end_entries() + self._outbox.entries(now) + self._cancel_entries(known_runs, now)
         entries += self._reap_entries(now) + self._claim_entries(agent, capacity, now)
         if not entries or now >= self._prune_at + PRUNE_SECONDS:
-            entries += self._prune_entries(now)
+            entries += self._tidy_entries(now)
         if now >= self._renew_at and (entries or known_runs()):
             self._renew_at = now + POLL_SECONDS
             pid, start, lease = b"%d" % agent.pid, b"%d" % agent.start_microseconds, b"%f" % agent.lease_seconds
             entries.insert(0, Entry(ledger.RENEW, [(pid, start, lease)]))
         self._submit(entries, now)
 
-    def wants_to_prune(self, now: float) -> bool:
+    def wants_to_tidy(self, now: float) -> bool:
         """Whether it is time to tidy up: before the call ends, at the latest."""
-        return self.registered and now >= self._prune_at
+        return self.registered and now >= min(self._prune_at, self._watch_at)
 
     def holds_lease(self, now: float) -> bool:
         """Whether no other agent takes this one for lost yet: only then may a step be sent."""
@@ -261,12 +267,16 @@ class Bookkeeper:
         self._cancel_at = now + POLL_SECONDS
         return [Entry(ledger.CANCEL_REQUESTS, [(_ids(known_runs()),)])]
 
-    def _prune_entries(self, now: float) -> list[Entry]:
-        """Tidies up, little by little, when there is nothing else to do."""
-        if now < self._prune_at:
-            return []
-        self._prune_at = now + PRUNE_SECONDS
-        return [Entry(ledger.PRUNE, [(b"%d" % PRUNED_RUNS,)])]
+    def _tidy_entries(self, now: float) -> list[Entry]:
+        """Deletes old logs, little by little, and tells of overdue jobs, when there is nothing else to do."""
+        entries = []
+        if now >= self._prune_at:
+            self._prune_at = now + PRUNE_SECONDS
+            entries.append(Entry(ledger.PRUNE, [(b"%d" % PRUNED_RUNS,)]))
+        if now >= self._watch_at:
+            self._watch_at = now + WATCH_SECONDS
+            entries.append(Entry(ledger.WATCH, [()]))
+        return entries
 
     def _reap_entries(self, now: float) -> list[Entry]:
         if now < self._reap_at or not self.holds_lease(now):
@@ -286,7 +296,8 @@ class Bookkeeper:
         if now >= self._claim_at:
             self._claim_at = now + POLL_SECONDS
             limited = b"true" if self._is_limited else b"false"
-            return [Entry(ledger.CLAIM, [(most, agent.station, pid, *self._claimed_last, limited)])]
+            claim = ledger.CLAIM_BY_PRIORITY if self._is_prioritised else ledger.CLAIM
+            return [Entry(claim, [(most, agent.station, pid, *self._claimed_last, limited)])]
         if self._next_due_wanted:
             self._next_due_wanted = False
             return [Entry(ledger.NEXT_DUE, [(agent.station,)])]
@@ -295,12 +306,12 @@ class Bookkeeper:
     def _read_answers(self, entries: list[Entry], now: float) -> Answers:
         self._note_unregistered(entries)
         for entry in entries:
-            if entry.statement is ledger.PRUNE:
+            if entry.statement in (ledger.PRUNE, ledger.WATCH):
                 # Somebody has locked a table: the next time will do.
                 entry.failures = [failure for failure in entry.failures if failure[1] != LOCK_NOT_AVAILABLE]
         answers = Answers(settled=self._outbox.settle(entries))
         for entry in entries:
-            if entry.statement is ledger.CLAIM:
+            if entry.statement in CLAIMS:
                 answers.claimed = entry.answers
                 self._note_claim(entry, now)
             elif entry.statement is ledger.CANCEL_REQUESTS:
@@ -317,7 +328,7 @@ class Bookkeeper:
     def _note_unregistered(self, entries: list[Entry]) -> None:
         """The agent's row was deleted by somebody: it registers again, and claims then."""
         for entry in entries:
-            if entry.statement in (ledger.CLAIM, ledger.ADOPT):
+            if entry.statement in (*CLAIMS, ledger.ADOPT):
                 missing = [failure for failure in entry.failures if failure[1] == FOREIGN_KEY_VIOLATION]
                 if missing:
                     self.registered = False
@@ -331,7 +342,8 @@ class Bookkeeper:
         short = len(entry.answers) < int(entry.rows[0][0] or b"0")
         self.has_claimed = True
         self.claimed_all = self.registered and short and entry.rows[0][3:5] == NOTHING_CLAIMED
-        self._claimed_last = NOTHING_CLAIMED if short else entry.answers[-1][3:]
+        from_beginning = short or entry.statement is ledger.CLAIM_BY_PRIORITY
+        self._claimed_last = NOTHING_CLAIMED if from_beginning else entry.answers[-1][3:]
         if self.claimed_all:
             self._next_due_wanted = True
         else:

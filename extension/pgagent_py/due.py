@@ -39,10 +39,19 @@ def run_due(plpy: Plpy, session: dict[str, Any], max_wait: str | None, station: 
             hint="To have another job run, UPDATE pgagent.pga_job SET jobnextrun = now() WHERE jobid = ...",
         )
     engine = session.get(ENGINE)
-    if (engine is None or engine.is_idle) and not (work["due"] or work["lost"] or work["ready"] or work["parked"]):
+    if (engine is None or engine.is_idle) and not any(
+        work[what] for what in ("due", "lost", "ready", "untold", "parked")
+    ):
         return []
     engine = session[ENGINE] = _prepare(plpy, plans, engine, station)
-    engine.books.start(time.monotonic(), lost=work["lost"], ready=work["ready"], limited=work["limited"])
+    engine.books.start(
+        time.monotonic(),
+        lost=work["lost"],
+        ready=work["ready"],
+        limited=work["limited"],
+        prioritised=work["prioritised"],
+        untold=work["untold"],
+    )
     try:
         engine.work(plpy, time.monotonic() + wait_seconds)
         _complain(plpy, engine)
@@ -97,6 +106,7 @@ def _prepare(plpy: Plpy, plans: dict[str, Any], found: Any, station: str | None)
         engine = Engine(agent, loopback)
     engine.agent, engine.loopback = agent, loopback
     engine.parallel_runs = identity["parallel_runs"]
+    engine.long_run_seconds = identity["long_run_seconds"]
     engine.pool.output_limit = identity["output_limit"]
     return engine
 

@@ -96,6 +96,7 @@ class Engine:
         self.loopback = loopback
         self.encoding = find(loopback.encoding)
         self.parallel_runs = 1
+        self.long_run_seconds = math.inf
         self.draining = False
         self.pool = Pool()
         self.complaints: dict[str, str] = {}
@@ -157,10 +158,15 @@ class Engine:
         free = row["free"] - self.books.connections_wanted
         # Others look at the same moment, and take their share.
         share = math.ceil(free / max(1, row["engines"])) if free > 0 else free
-        self.pool.limit = max(0, min(self.parallel_runs, len(self.pool) + share))
+        self.pool.limit = max(0, min(self.parallel_runs + self._count_long_runs(), len(self.pool) + share))
         self._has_plenty = free >= PLENTY * self.parallel_runs
         self._lacks_connections = free < self.parallel_runs - len(self.pool)
         self.pool.shrink()
+
+    def _count_long_runs(self) -> int:
+        """How many runs have lasted so long that others need not wait for their places."""
+        since = time.monotonic() - self.long_run_seconds
+        return sum(active.session is not None and active.since_seconds < since for active in self._runs.values())
 
     def abort(self) -> None:
         """Ends everything in flight without a call of plpy, and logs it: half a second on a server that answers."""
@@ -198,7 +204,7 @@ class Engine:
 
     def _is_done(self, now: float) -> bool:
         if self.is_idle and not self.books.is_reaping and (self.books.claimed_all or self.draining):
-            return not self.books.wants_to_prune(now) or now >= self._until
+            return not self.books.wants_to_tidy(now) or now >= self._until
         if now < self._until:
             return False
         has_sent = self.books.has_claimed and not self._has_unsent()
@@ -427,7 +433,7 @@ class Engine:
         result = -1 if outcome is None else outcome.result
         output = stop.reason if outcome is None else f"{outcome.output}\n{stop.reason}".strip()
         if stop.run_status is None:
-            self._end_step(active, Outcome(FAILED, result, output, CANCELED), now)
+            self._end_step(active, Outcome(FAILED, result, output, CANCELED), now, stop.reason)
             return
         if active.jslid is not None:
             self._outbox.end_step(active.jslid, Ended(ABORTED, result, now), output)
@@ -444,15 +450,18 @@ class Engine:
 
     # Runs
 
-    def _end_step(self, active: ActiveRun, outcome: Outcome, now: float) -> None:
-        """Writes the end of the current step, and tries it again, or goes on with the run, or ends it."""
+    def _end_step(self, active: ActiveRun, outcome: Outcome, now: float, reason: str = "") -> None:
+        """Writes the end of the current step, and tries it again, or goes on with the run, or ends it.
+
+        ``reason``: why it has failed, if its output does not begin with that.
+        """
         step = active.run.steps[0]
         if self._retry(active, outcome, now):
             return
         status = run.judge_step(outcome.ending, step.on_error)
         if active.jslid is not None:
             self._outbox.end_step(active.jslid, Ended(status, outcome.result, now), outcome.output)
-        self._go_on(active, status, outcome.output, now)
+        self._go_on(active, status, reason or outcome.output, now)
 
     def _retry(self, active: ActiveRun, outcome: Outcome, now: float) -> bool:
         """Has the step tried again later, if it has failed and has attempts left."""
@@ -496,7 +505,8 @@ class Engine:
             self._outbox.begin_step(active.run.jlgid, step.jstid)
 
     def _end_run(self, active: ActiveRun, status: str, now: float) -> None:
-        self._outbox.end_run(active.run, Ended(status, None, now))
+        reason = None if status == SUCCEEDED else active.detail or None
+        self._outbox.end_run(active.run, Ended(status, None, now, reason))
         self._note(active, status, now)
         del self._runs[active.run.jlgid]
 

@@ -37,6 +37,15 @@ select pg_is_in_recovery() as standby,
        exists (select from pgagent._batch_step b
                 where b.outcome is not null or not b.taken and b.started + b.timeout < now())
        or exists (select from pgagent._cancel_request) as ready,
+       exists (select from pgagent.pga_job j cross join pgagent.settings t
+                where j.jobenabled and j.jobagentid is null and j.jobnextrun < now() - t.overdue_after
+                  and not exists (select from pgagent._alarm a
+                                   where a.jobid = j.jobid and a.kind in ('overdue', 'disabled')))
+       or exists (select from pgagent._alarm a cross join pgagent.settings t
+                   where a.kind is distinct from a.told
+                     and coalesce(a.told_at <= now() - t.event_interval, true)) as untold,
+       exists (select from pgagent.pga_job j
+                where j.jobenabled and j.jobagentid is null and j.jobpriority > 0) as prioritised,
        exists (select from pgagent._batch_step b where b.agentid = pg_backend_pid()) as parked
 """
 
@@ -78,7 +87,8 @@ select pg_backend_pid() as pid,
        extract(epoch from t.connect_timeout)::float8 as connect_timeout_seconds,
        extract(epoch from t.session_idle_timeout)::float8 as session_idle_timeout_seconds,
        t.output_limit,
-       extract(epoch from t.agent_lease)::float8 as lease_seconds
+       extract(epoch from t.agent_lease)::float8 as lease_seconds,
+       coalesce(extract(epoch from t.long_run)::float8, 'infinity') as long_run_seconds
   from pgagent.settings t
  cross join pg_stat_get_activity(pg_backend_pid()) s
 """
@@ -153,23 +163,17 @@ CANCEL_REQUESTS = Statement(
     Kind.SCALAR,
 )
 
-# $1 how many, $2 station, $3 pid, $4 and $5 the due time and id of the job claimed last, $6 whether there are limits of
-# runs. A row per claimed job: the run
-# as run.load_run reads it, one value because each value of a result costs the engine time; the log row of the first
-# step, if the engine begins it; why the job may not start, if it is too late for that; due time and id. NO KEY UPDATE,
-# because a client that adds a step or a schedule holds KEY SHARE on its job. It starts behind the job claimed last,
-# because the index entries of the jobs claimed before stay as long as run_due holds its snapshot; who gets fewer than
-# asked for starts from the beginning.
-CLAIM = Statement(
-    b"claim",
-    """
-with due as (
+# The columns of a job that is due; its refusal says why it may not start, if it is too late for that.
+_DUE = """
     select j.jobid, j.jobname, j.jobhostagent, j.jobnextrun, j.jobtimeout,
            case when j.jobstartdeadline is null or not isfinite(j.jobnextrun) then null
                 when clock_timestamp() - j.jobnextrun > j.jobstartdeadline
                 then 'not started: it was due at ' || date_trunc('second', j.jobnextrun) || ', '
                      || date_trunc('second', clock_timestamp() - j.jobnextrun) || ' ago; jobstartdeadline is '
                      || j.jobstartdeadline end as refusal
+"""
+_IN_ORDER = f"""
+with due as ({_DUE}
       from pgagent._claimable_job j
      where j.jobnextrun <= now()
        and j.jobhostagent in ('', coalesce($2::text, ''))
@@ -177,6 +181,35 @@ with due as (
      order by j.jobnextrun, j.jobid
      limit $1::int4
        for no key update of j skip locked
+"""
+# More candidates than are asked for: others may hold some of them.
+_BY_PRIORITY = f"""
+with candidate as (
+    (select j.jobid, j.jobnextrun - make_interval(mins => j.jobpriority) as turn
+       from pgagent._claimable_job j
+      where j.jobpriority > 0
+        and j.jobnextrun <= now()
+        and j.jobhostagent in ('', coalesce($2::text, ''))
+      order by 2, 1
+      limit 2 * $1::int4 + 100)
+    union all
+    (select j.jobid, j.jobnextrun
+       from pgagent._claimable_job j
+      where j.jobpriority = 0
+        and j.jobnextrun <= now()
+        and j.jobhostagent in ('', coalesce($2::text, ''))
+        and (j.jobnextrun, j.jobid) > ($4::timestamptz, $5::int4)
+      order by j.jobnextrun, j.jobid
+      limit 2 * $1::int4 + 100)
+), due as ({_DUE}
+      from pgagent.pga_job j
+      join candidate c on c.jobid = j.jobid
+     where j.jobenabled and j.jobagentid is null and j.jobnextrun <= now()
+     order by c.turn, c.jobid
+     limit $1::int4
+       for no key update of j skip locked
+"""
+_CLAIMED = """
 ), claimed as (
     update pgagent.pga_job j
        set jobagentid = $3::int4,
@@ -233,9 +266,18 @@ select l.run, b.jslid, l.refusal, l.jobnextrun, l.jobid
   from list l
   left join begun b on b.jsljlgid = l.jlgid
  order by l.jlgid
-""",
-    Kind.SCALAR,
-)
+"""
+
+# $1 how many, $2 station, $3 pid, $4 and $5 the due time and id of the job claimed last, $6 whether there are limits of
+# runs. A row per claimed job: the run as run.load_run reads it, one value because each value of a result costs the
+# engine time; the log row of the first step, if the engine begins it; its refusal; due time and id. NO KEY UPDATE,
+# because a client that adds a step or a schedule holds KEY SHARE on its job. It starts behind the job claimed last,
+# because the index entries of the jobs claimed before stay as long as run_due holds its snapshot; who gets fewer than
+# asked for starts from the beginning.
+CLAIM = Statement(b"claim", _IN_ORDER + _CLAIMED, Kind.SCALAR)
+
+# The same where jobs have a priority: always from the beginning.
+CLAIM_BY_PRIORITY = Statement(b"claim_by_priority", _BY_PRIORITY + _CLAIMED, Kind.SCALAR)
 
 # $1 station. How long until run_due has something to claim; nothing: no row.
 NEXT_DUE = Statement(
@@ -344,13 +386,13 @@ select e.jslid
 """,
 )
 
-# jlgid, status, seconds since it ended. Answers the ids that are still open: locked, or with a step still open. The
-# status is asked for so that the index of running runs, full of entries that have just ended, is not used.
+# jlgid, status, seconds since it ended, reason. Answers the ids that are still open: locked, or with a step still open.
+# The status is asked for so that the index of running runs, full of entries that have just ended, is not used.
 CLOSE_RUNS = Statement(
     b"close_runs",
     """
 with entry as (
-    select * from unnest($1::int4[], $2::text[], $3::float8[]) as e (jlgid, status, age)
+    select * from unnest($1::int4[], $2::text[], $3::float8[], $4::text[]) as e (jlgid, status, age, reason)
 ), held as (
     select l.jlgid from pgagent.pga_joblog l
      where l.jlgid in (select e.jlgid from entry e) and l.jlgstatus not in ('s', 'f', 'i', 'd')
@@ -360,7 +402,8 @@ with entry as (
 ), closed as (
     update pgagent.pga_joblog l
        set jlgstatus = e.status,
-           jlgduration = greatest(clock_timestamp() - l.jlgstart - make_interval(secs => e.age), interval '0')
+           jlgduration = greatest(clock_timestamp() - l.jlgstart - make_interval(secs => e.age), interval '0'),
+           jlgreason = e.reason
       from entry e
       join held h on h.jlgid = e.jlgid
      where l.jlgid = e.jlgid
@@ -547,7 +590,8 @@ with dead as (
      where s.jslid = o.jslid
 ), closed as (
     update pgagent.pga_joblog l
-       set jlgstatus = 'd', jlgduration = clock_timestamp() - l.jlgstart
+       set jlgstatus = 'd', jlgduration = clock_timestamp() - l.jlgstart,
+           jlgreason = 'aborted: the agent of this run is gone'
       from lost
      where l.jlgid = lost.jlgid
        and not exists (select from pgagent.pga_jobsteplog s
@@ -613,7 +657,8 @@ with mine as (
        for no key update of j, l skip locked
 ), runs as (
     update pgagent.pga_joblog l
-       set jlgstatus = 'd', jlgduration = clock_timestamp() - l.jlgstart
+       set jlgstatus = 'd', jlgduration = clock_timestamp() - l.jlgstart,
+           jlgreason = 'aborted before it was sent: the engine lost its connection'
       from mine m
      where l.jlgid = m.jlgid
 ), steps as (
@@ -631,6 +676,9 @@ update pgagent.pga_job j
     Kind.SCALAR,
 )
 
+# Tells of jobs that are overdue, and what else had to wait.
+WATCH = Statement(b"watch", "select pgagent._watch_jobs()", Kind.SCALAR)
+
 # $1 how many. Deletes logs that the settings do not keep: how many it were.
 PRUNE = Statement(b"prune", "select pgagent.prune_runs($1::int4)", Kind.SCALAR)
 
@@ -641,8 +689,8 @@ CANCEL = Statement(b"cancel", "select pg_cancel_backend(e.pid) from unnest($1::i
 TERMINATE = Statement(b"terminate", "select pg_terminate_backend(e.pid) from unnest($1::int4[]) as e (pid)")
 
 STATEMENTS = (
-    REGISTER, RENEW, CANCEL_REQUESTS, CLAIM, NEXT_DUE, BEGIN_STEPS, CLOSE_STEPS, WRITE_OUTPUT, CLOSE_RUNS, RELEASE,
-    PARK, ADOPT, END_ORPHANS, REAP, DISOWN, PRUNE, CANCEL, TERMINATE,
+    REGISTER, RENEW, CANCEL_REQUESTS, CLAIM, CLAIM_BY_PRIORITY, NEXT_DUE, BEGIN_STEPS, CLOSE_STEPS, WRITE_OUTPUT,
+    CLOSE_RUNS, RELEASE, PARK, ADOPT, END_ORPHANS, REAP, DISOWN, PRUNE, WATCH, CANCEL, TERMINATE,
 )  # fmt: skip
 
 

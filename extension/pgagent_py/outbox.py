@@ -32,11 +32,15 @@ TRANSIENT_CLASSES = ("08", "40", "53", "55", "57", "58")
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The end of a step or a run: its status letter, its result, and when, on the monotonic clock."""
+    """The end of a step or a run: its status letter, its result, and when, on the monotonic clock.
+
+    ``reason``: why a run did not succeed, None if it did.
+    """
 
     status: str
     result: int | None
     at_seconds: float
+    reason: str | None = None
 
 
 @dataclass(slots=True)
@@ -131,7 +135,7 @@ class Outbox:
         found: list[tuple[Statement, list[Row]]] = [
             (CLOSE_STEPS, [_step_row(key, end, now_seconds) for key, end in self._steps.items()]),
             (WRITE_OUTPUT, [(_text(key), self._encoding.encode(text)) for key, text in self._outputs.items()]),
-            (CLOSE_RUNS, [_run_row(key, end, now_seconds) for key, end in self._runs.items()]),
+            (CLOSE_RUNS, [self._run_row(key, end, now_seconds) for key, end in self._runs.items()]),
             (RELEASE, [(_text(jobid), _text(jlgid), pid) for jobid, jlgid in self._releases.items()]),
             (BEGIN_STEPS, [(_text(jlgid), _text(jstid)) for jlgid, jstid in self._begins.items()]),
             (PARK, [self._park_row(run, pid) for run in self._parks.values()]),
@@ -171,6 +175,10 @@ class Outbox:
             elif not _is_transient(sqlstate):
                 self._outputs[jslid] = escape(text)
 
+    def _run_row(self, key: int, ended: Ended, now_seconds: float) -> Row:
+        reason = None if ended.reason is None else self._encoding.encode(ended.reason)
+        return (_text(key), ended.status.encode(), _age(ended, now_seconds), reason)
+
     def _park_row(self, run: Run, pid: bytes) -> Row:
         texts = (self._encoding.encode(text) for text in (run.jobname, run.jobhostagent, run.started))
         timeout = None if run.timeout_seconds is None else str(run.timeout_seconds).encode()
@@ -206,10 +214,6 @@ def _remove_written(pending: dict[int, Ended] | dict[int, int], entry: Entry) ->
 
 def _is_transient(sqlstate: str) -> bool:
     return sqlstate[:2] in TRANSIENT_CLASSES
-
-
-def _run_row(key: int, ended: Ended, now_seconds: float) -> Row:
-    return (_text(key), ended.status.encode(), _age(ended, now_seconds))
 
 
 def _step_row(key: int, ended: Ended, now_seconds: float) -> Row:

@@ -1,13 +1,15 @@
 -- One statement, one snapshot: what engines, tickers and clients commit together is seen together. Who was gone when it
 -- began is not alive in it either, so sessions are looked at before the snapshot is taken; an agent that registered
 -- after that look counts as alive. What an agent that is gone has left is no violation but work for the next run_due.
-create function pgagent.check_invariants() returns table (invariant text, object text, detail text)
+create function pgagent.check_invariants(latest_runs int4 default null)
+returns table (invariant text, object text, detail text)
 language plpgsql volatile security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     looked constant timestamptz := clock_timestamp();
     standby constant bool := pg_is_in_recovery();
+    first_run int4;
     locked regclass[];
 begin
     if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
@@ -19,6 +21,8 @@ begin
     perform pg_stat_clear_snapshot();
     -- The sessions as they are now, for all of this transaction: _agent_is_alive sees them so.
     perform from pg_stat_get_activity(pg_backend_pid());
+    first_run := case when latest_runs is null then -2147483648
+                      else coalesce((select max(l.jlgid) from pgagent.pga_joblog l), 0) - greatest(latest_runs, 0) end;
     -- By transactions that may hold up what an engine has to write.
     locked := array(
         select l.relation::regclass
@@ -33,9 +37,20 @@ begin
         select a.*, standby or a.jaglogintime >= looked or pgagent._agent_is_alive(a) as alive
           from pgagent.pga_jobagent a
     ), open_run as materialized (
-        select l.jlgid, l.jlgjobid, l.jlgstart from pgagent.pga_joblog l where l.jlgstatus = 'r'
+        select l.jlgid, l.jlgjobid, l.jlgstart
+          from pgagent.pga_joblog l
+         where l.jlgstatus = 'r' and l.jlgid > first_run
+        union all
+        -- What goes on since before these.
+        select l.jlgid, l.jlgjobid, l.jlgstart
+          from pgagent.pga_job j
+         cross join lateral (
+             select o.* from pgagent.pga_joblog o where o.jlgjobid = j.jobid order by o.jlgid desc limit 1) l
+         where j.jobagentid is not null and l.jlgstatus = 'r' and l.jlgid <= first_run
     ), open_step as materialized (
-        select s.jslid, s.jsljlgid, s.jslstart from pgagent.pga_jobsteplog s where s.jslstatus = 'r'
+        select s.jslid, s.jsljlgid, s.jslstart
+          from pgagent.pga_jobsteplog s
+         where s.jslstatus = 'r' and s.jsljlgid > first_run
     ), without_next_run as materialized (
         -- array_agg, because the next runs of many jobs are computed in one go.
         select array_agg(j.jobid) as jobids
@@ -132,6 +147,7 @@ begin
            format('status %s, duration %s', l.jlgstatus, coalesce(l.jlgduration::text, 'null'))
       from pgagent.pga_joblog l
      where l.jlgstatus <> 'r'
+       and l.jlgid > first_run
        and not coalesce(l.jlgduration >= '0', l.jlgstatus = 'd')
 
     union all
@@ -139,6 +155,7 @@ begin
            format('status %s, duration %s', s.jslstatus, coalesce(s.jslduration::text, 'null'))
       from pgagent.pga_jobsteplog s
      where s.jslstatus <> 'r'
+       and s.jsljlgid > first_run
        and not coalesce(s.jslduration >= '0', s.jslstatus = 'd')
 
     union all
@@ -149,6 +166,7 @@ begin
       join pgagent.pga_joblog l on l.jlgid = s.jsljlgid
      where l.jlgstatus <> 'r'
        and l.jlgduration > '0'
+       and s.jsljlgid > first_run
        and s.jslstart > l.jlgstart + l.jlgduration + interval '1 s'
 
     union all
@@ -159,6 +177,7 @@ begin
       join pgagent.pga_joblog l on l.jlgid = s.jsljlgid
      where s.jslstatus in ('f', 'd')
        and l.jlgstatus = 's'
+       and s.jsljlgid > first_run
        and not exists (select from pgagent.pga_jobsteplog n
                         where n.jsljlgid = s.jsljlgid and n.jsljstid = s.jsljstid and n.jslid > s.jslid)
 
@@ -176,6 +195,7 @@ begin
       join pgagent.pga_joblog l on l.jlgid = s.jsljlgid
      where (s.jslstatus = 'f' or s.jslstatus = 'd' and l.jlgstatus not in ('d', 'r'))
        and n.jsljstid <> s.jsljstid
+       and s.jsljlgid > first_run
 
     union all
     -- The row of a run that was given up waits to be removed: by an engine if its step has ended, or for a lock.
@@ -199,6 +219,7 @@ begin
     order by 1, 2;
 end
 $$;
-comment on function pgagent.check_invariants() is
+comment on function pgagent.check_invariants(int4) is
     'What is not as it must be: the rule that is broken, the row that breaks it, how; no row when all is well. '
+    'latest_runs: of the logs, look at so many of the latest runs only, and what goes on; null: at all. '
     'May be called at any moment. A row "an agent is gone" is no fault: the next run_due of any agent cleans up.';

@@ -18,10 +18,12 @@ create table pgagent.pga_job (
     jobmaxfailures int4 constraint pga_job_jobmaxfailures_check check (jobmaxfailures between 1 and 1000),
     jobfailures int4 not null default 0,
     jobdisabledreason text,
-    joblocks text[]
+    joblocks text[],
+    jobpriority int4 not null default 0 constraint pga_job_jobpriority_check check (jobpriority between 0 and 1000)
 );
 -- The due query: which free, enabled job is due first. Claims and releases move rows in and out of it.
 create index pga_job_due on pgagent.pga_job (jobnextrun, jobid) where jobenabled and jobagentid is null;
+create index pga_job_due_by_priority on pgagent.pga_job (jobnextrun) where jobenabled and jobagentid is null and jobpriority > 0;
 -- Whose runs are these, asked when an agent is gone; also what the foreign key's SET NULL looks up.
 create index pga_job_jobagentid on pgagent.pga_job (jobagentid) where jobagentid is not null;
 
@@ -49,5 +51,7 @@ comment on column pgagent.pga_job.jobmaxfailures is
 comment on column pgagent.pga_job.jobfailures is
     'Failed runs in a row since the job was enabled; counted where jobmaxfailures is set.';
 comment on column pgagent.pga_job.jobdisabledreason is 'Why the engine has disabled the job; null when it has not, or is enabled again.';
+comment on column pgagent.pga_job.jobpriority is
+    'Where more jobs are due than may run, this one comes as if it had been due so many minutes earlier (0 to 1000).';
 comment on column pgagent.pga_job.joblocks is
     'Names of locks that the job holds while it runs: two jobs with a name in common do not run at the same time; null: none.';

@@ -5,7 +5,8 @@ create table pgagent.pga_joblog (
     jlgstatus character(1) not null default 'r'
         constraint pga_joblog_jlgstatus_check check (jlgstatus in ('r', 's', 'f', 'i', 'd')),
     jlgstart timestamptz not null default current_timestamp,
-    jlgduration interval
+    jlgduration interval,
+    jlgreason text
 );
 -- The history of one job, newest first, as clients ask for it. pgAgent has the first column only.
 create index pga_joblog_jobid on pgagent.pga_joblog (jlgjobid, jlgid);
@@ -19,3 +20,4 @@ comment on column pgagent.pga_joblog.jlgstatus is
     'r: running, s: succeeded, f: failed, i: internal failure, d: aborted (its agent is gone, or it was cancelled).';
 comment on column pgagent.pga_joblog.jlgstart is 'When the run started.';
 comment on column pgagent.pga_joblog.jlgduration is 'How long the run took; null while it runs.';
+comment on column pgagent.pga_joblog.jlgreason is 'Why the run did not succeed, in words; null: it did, or pgAgent''s daemon ran it.';

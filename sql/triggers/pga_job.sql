@@ -19,6 +19,25 @@ $$;
 comment on function pgagent._may_run(pgagent.pga_job) is
     'Whether no lock, no limit of its class and no limit of all keeps a job that is claimed now from running.';
 
+create function pgagent._note_disabled(job int4, reason text) returns void
+language plpgsql volatile security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into pgagent._alarm as a (jobid, kind, jlgid, detail)
+    values (job, 'disabled', (select max(l.jlgid) from pgagent.pga_joblog l where l.jlgjobid = job), reason)
+        on conflict (jobid) do update
+           set kind = 'disabled', jlgid = excluded.jlgid, detail = excluded.detail, since = clock_timestamp();
+    perform pgagent._tell_alarms(array[job]);
+exception when others then
+    raise warning using
+        errcode = sqlstate,
+        message = format('could not tell that job %s was disabled: %s', job, sqlerrm),
+        hint = 'Its row is complete; only its event is missing.';
+end
+$$;
+comment on function pgagent._note_disabled(int4, text) is 'Tells that the engine has disabled a job.';
+
 -- The rules of a job's row, whoever writes it. Plain PL/pgSQL, so that the row keeps the xmin of the client's own
 -- transaction: clients look up the job they have just made by it. PL/Python would write in a subtransaction.
 create function pgagent.pga_job_trigger() returns trigger
@@ -66,8 +85,7 @@ begin
         if new.jobenabled and new.jobfailures > old.jobfailures and new.jobfailures >= new.jobmaxfailures then
             new.jobenabled := false;
             new.jobdisabledreason := format('%s runs in a row have failed, the last one ended at %s', new.jobfailures, now());
-            perform pg_notify('pgagent_event', json_build_object(
-                'event', 'job disabled', 'jobid', new.jobid, 'reason', new.jobdisabledreason)::text);
+            perform pgagent._note_disabled(new.jobid, new.jobdisabledreason);
         end if;
     end if;
 

@@ -19,8 +19,9 @@ begin
                    connect_timeout = new.connect_timeout, session_idle_timeout = new.session_idle_timeout,
                    output_limit = new.output_limit, agent_lease = new.agent_lease,
                    reserved_connections = new.reserved_connections, total_runs = new.total_runs,
-                   keep_runs = new.keep_runs,
-                   keep_failed_runs = new.keep_failed_runs, keep_runs_per_job = new.keep_runs_per_job;
+                   long_run = new.long_run, keep_runs = new.keep_runs, keep_failed_runs = new.keep_failed_runs,
+                   keep_runs_per_job = new.keep_runs_per_job, overdue_after = new.overdue_after,
+                   event_interval = new.event_interval, keep_events = new.keep_events;
             return case when found then null else new end;
         end if;
         return new;

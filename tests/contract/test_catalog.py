@@ -27,6 +27,7 @@ SECURITY_DEFINER = {
     "pga_exception_trigger": "as _recompute",
     "pga_schedule_zone_trigger": "asks a function that a job's owner may not call",
     "pga_job_trigger": "computes with functions that a job's owner may not call",
+    "pga_joblog_trigger": "an event is told whoever ends the run",
     "pga_schedule_trigger": "as _recompute",
     "settings_trigger": "as _recompute",
 }
@@ -36,6 +37,7 @@ NOT_DUMPED = {
     "_batch_step": "a queue between sessions of this server",
     "_cancel_request": "about runs of sessions of this server",
     "_prune_walk": "a place in the logs of this server",
+    "_alarm": "about runs on this server",
 }
 
 NAMESPACE = "pronamespace = 'pgagent'::regnamespace"

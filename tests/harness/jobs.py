@@ -55,11 +55,14 @@ _START_AFRESH = """
     select pg_advisory_unlock_all();
     delete from pgagent.pga_job;
     delete from pgagent._batch_step;
+    delete from pgagent._alarm;
+    delete from pgagent.event;
     update pgagent.pga_jobclass set jclmaxruns = null;
     update pgagent.settings
     set parallel_runs = default, conninfo = default, connect_timeout = default,
         session_idle_timeout = default, output_limit = default, agent_lease = default, reserved_connections = default,
-        total_runs = default, keep_runs = default, keep_failed_runs = default, keep_runs_per_job = default;
+        total_runs = default, long_run = default, keep_runs = default, keep_failed_runs = default,
+        keep_runs_per_job = default, overdue_after = default, event_interval = default, keep_events = default;
     drop schema public cascade;
     create schema public
 """

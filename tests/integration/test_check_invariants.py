@@ -196,7 +196,7 @@ def test_run_that_goes_on_after_a_failed_step(connection: Connection, run: str, 
 
 
 def test_every_rule_is_tested(connection: Connection) -> None:
-    source = value(connection, "select prosrc from pg_proc where oid = 'pgagent.check_invariants()'::regprocedure")
+    source = value(connection, "select prosrc from pg_proc where oid = 'pgagent.check_invariants(int4)'::regprocedure")
     rules = set(re.findall(r"^    select '([^']+)', format\('", source, re.MULTILINE))
     assert rules == {rule for _, rule, _ in BROKEN} | {"no step follows a failed one", GONE}
 
@@ -245,6 +245,24 @@ def test_release_that_waits_for_a_client_is_no_fault(connection: Connection, dat
         client.execute("select from pgagent.pga_job for update")
         assert faults(connection) == []
     assert faults(connection) == [("a claimed job has an open run", f"job {job}")]
+
+
+# The latest runs alone
+
+
+def test_older_runs_are_not_looked_at(connection: Connection, job: int) -> None:
+    connection.execute(f"{ENDED_RUN}; update pgagent.pga_joblog set jlgduration = null")
+    connection.execute("insert into pgagent.pga_joblog (jlgid, jlgjobid, jlgstatus) values (100, %s, 's')", (job,))
+    latest = "select object from pgagent.check_invariants(%s) order by object"
+    for count, found in [(0, []), (1, ["run 100"]), (99, ["run 100"]), (100, ["run 1", "run 100"])]:
+        assert [row[0] for row in connection.execute(latest, (count,))] == found
+
+
+def test_older_run_that_goes_on_is_looked_at(connection: Connection, job: int) -> None:
+    connection.execute(f"{OPEN_RUN}; update pgagent.pga_job set joblastrun = now() - interval '1 h'")
+    assert connection.execute("select * from pgagent.check_invariants(0)").fetchall() == []
+    connection.execute("update pgagent.pga_joblog set jlgstatus = 'd'")
+    assert value(connection, "select object from pgagent.check_invariants(0)") == f"job {job}"
 
 
 # Agents that are gone

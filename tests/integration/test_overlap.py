@@ -102,3 +102,59 @@ def test_limits_may_forbid_all(connection: Connection[TupleRow]) -> None:
     assert run_due(connection, "0.2 s") == []
     connection.execute("update pgagent.settings set total_runs = null")
     finish(connection, [jobid])
+
+
+def start_order(conn: Connection[TupleRow]) -> list[str]:
+    rows = conn.execute(
+        "select j.jobname from pgagent.pga_joblog l join pgagent.pga_job j on j.jobid = l.jlgjobid order by l.jlgstart"
+    )
+    return [name for (name,) in rows]
+
+
+def test_priority_is_a_head_start(connection: Connection[TupleRow]) -> None:
+    """One at a time: a job of priority 5 goes before those that are due for up to 5 minutes longer, and no others."""
+    connection.execute("update pgagent.settings set parallel_runs = 1")
+    for name, priority, minutes in (
+        ("oldest", 0, 20),
+        ("urgent", 5, 10),
+        ("old", 0, 12),
+        ("very urgent", 1000, 1),
+        ("young", 0, 2),
+    ):
+        jobid = add_job(connection, name, sql_step("select 1"))
+        connection.execute(
+            "update pgagent.pga_job set jobpriority = %s, jobnextrun = now() - make_interval(mins => %s)"
+            " where jobid = %s",
+            (priority, minutes, jobid),
+        )
+    run_due(connection)
+    assert start_order(connection) == ["very urgent", "oldest", "urgent", "old", "young"]
+
+
+def test_priority_with_more_jobs_than_are_claimed_at_once(connection: Connection[TupleRow]) -> None:
+    jobids = add_jobs(connection, 300, "select 1")
+    connection.execute("update pgagent.pga_job set jobpriority = 1 where jobid % 3 = 0")
+    run_due(connection)
+    assert value(connection, "select count(*) from pgagent.pga_joblog where jlgstatus = 's'") == len(jobids)
+    first = (
+        "select jobpriority from pgagent.pga_joblog join pgagent.pga_job on jobid = jlgjobid order by jlgid limit 96"
+    )
+    assert value(connection, f"select min(jobpriority) from ({first}) f") == 1
+
+
+def test_long_jobs_do_not_keep_short_ones_waiting(connection: Connection[TupleRow]) -> None:
+    connection.execute("update pgagent.settings set parallel_runs = 2, long_run = '1 s'")
+    hold_steps(connection)
+    long = add_jobs(connection, 2, WAITING_CODE, name="long")
+    with psycopg.connect(connection.info.dsn, autocommit=True) as engine:
+        run_due(engine, "0.2 s")
+        (short,) = add_jobs(connection, 1, "select 1", name="short")
+        run_due(engine, "0.1 s")
+        assert runs(connection, short) == []
+        wait_until(
+            lambda: [run_due(engine, "0.5 s"), [run.status for run in runs(connection, short)]][1] == ["s"],
+            what="the short job to run beside the long ones",
+        )
+        assert [[run.status for run in runs(connection, jobid)] for jobid in long] == [["r"], ["r"]]
+        connection.execute("select pg_advisory_unlock_all()")
+        run_due(engine)

@@ -61,7 +61,7 @@ def test_nothing_pending(outbox: Outbox) -> None:
 
 def test_end_of_a_step_and_its_run(outbox: Outbox) -> None:
     outbox.end_step(11, Ended("f", -1, 100.0), "ERROR:  größer")
-    outbox.end_run(RUN, Ended("f", None, 100.25))
+    outbox.end_run(RUN, Ended("f", None, 100.25, "Schlüssel fehlt"))
     assert outbox
     assert outbox.open_runs() == {7}
     assert outbox.wait_seconds(101.0) == 0.0
@@ -69,7 +69,7 @@ def test_end_of_a_step_and_its_run(outbox: Outbox) -> None:
     assert [entry.statement for entry in entries] == [CLOSE_STEPS, WRITE_OUTPUT, CLOSE_RUNS, RELEASE]
     assert rows_of(entries, CLOSE_STEPS) == [(b"11", b"f", b"-1", b"1.000000")]
     assert rows_of(entries, WRITE_OUTPUT) == [(b"11", "ERROR:  größer".encode())]
-    assert rows_of(entries, CLOSE_RUNS) == [(b"7", b"f", b"0.750000")]
+    assert rows_of(entries, CLOSE_RUNS) == [(b"7", b"f", b"0.750000", "Schlüssel fehlt".encode())]
     assert rows_of(entries, RELEASE) == [(b"3", b"7", b"4711")]
     settled = outbox.settle(entries)
     assert (settled.begun, settled.parked, settled.refused, settled.complaints) == ({}, {}, {}, [])
