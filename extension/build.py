@@ -18,20 +18,24 @@ MODULES = EXTENSION / "pgagent_py"
 
 TABLES = (
     "pga_jobagent", "pga_jobclass", "pga_job", "pga_jobstep", "pga_schedule", "pga_exception", "pga_joblog",
-    "pga_jobsteplog", "settings", "_claimable_job", "_batch_step", "_cancel_request", "_prune_walk", "event", "_alarm",
+    "pga_jobsteplog", "settings", "_shared_settings", "_claimable_job", "_batch_step", "_cancel_request", "_prune_walk",
+    "event", "_alarm",
 )  # fmt: skip
 FUNCTIONS = (
-    "_python_source", "_python_load", "pgagent_schema_version", "pga_is_leap_year", "_epoch", "_zone_name",
-    "_next_run_epochs", "_job_next_run", "_recompute", "next_run", "upcoming", "explain_schedule", "pga_next_schedule",
-    "cron", "_agent_is_alive", "next_due", "check_invariants", "run_due", "_wait_for_work", "run_until_idle",
+    "_may_run_programs", "_python_source", "_python_load", "pgagent_schema_version", "pga_is_leap_year", "_epoch",
+    "_zone_name", "_next_run_epochs", "_job_next_run", "_recompute", "next_run", "upcoming", "explain_schedule",
+    "pga_next_schedule", "cron", "_agent_is_alive", "next_due", "check_invariants", "run_due", "_wait_for_work",
+    "run_until_idle",
     "take_batch_steps", "finish_batch_step", "cancel_run", "prune_runs", "_tell_alarms", "_watch_jobs", "health",
+    "grant_use", "check_owner",
 )  # fmt: skip
-TRIGGERS = ("pga_jobclass", "pga_job", "pga_schedule", "pga_exception", "pga_joblog", "settings")
+TRIGGERS = ("pga_jobclass", "pga_job", "pga_jobstep", "pga_schedule", "pga_exception", "pga_joblog", "settings")
 PARTS = (
     "install_check.sql",
     *(f"tables/{name}.sql" for name in TABLES),
     *(f"functions/{name}.sql" for name in FUNCTIONS),
     *(f"triggers/{name}.sql" for name in TRIGGERS),
+    "policies.sql",
     "privileges.sql",
     "dump.sql",
 )

@@ -59,7 +59,15 @@ def run_due(plpy: Plpy, session: dict[str, Any], max_wait: str | None, station: 
     except BaseException:
         engine.abort()
         raise
-    return engine.report() + parked
+    return _conceal(plpy, plans, engine.report() + parked)
+
+
+def _conceal(plpy: Plpy, plans: dict[str, Any], rows: list[Report]) -> list[Report]:
+    """The rows, without details of jobs that the caller may not see: these may be output of steps."""
+    if not rows:
+        return rows
+    seen = {row["jobid"] for row in execute(plpy, plans, ledger.SEEN, ["int4[]"], [[row[1] for row in rows]])}
+    return [row if row[1] in seen else (*row[:6], "") for row in rows]
 
 
 def _read_wait(plpy: Plpy, plans: dict[str, Any], max_wait: str | None) -> float:
@@ -109,6 +117,11 @@ def _prepare(plpy: Plpy, plans: dict[str, Any], found: Any, station: str | None)
     engine.long_run_seconds = identity["long_run_seconds"]
     engine.pool.output_limit = identity["output_limit"]
     return engine
+
+
+def find_loopback(plpy: Plpy, plans: dict[str, Any]) -> Loopback:
+    """How this server is reached from here. Errors: 22023 if settings.conninfo cannot be read."""
+    return _loopback(plpy, execute(plpy, plans, ledger.IDENTITY, [], [])[0])
 
 
 def _loopback(plpy: Plpy, identity: dict[str, Any]) -> Loopback:

@@ -18,10 +18,26 @@ from .encoding import Untranslatable, find
 from .ledger import Row
 from .outbox import Ended, Outbox, Settled
 from .pool import Pool
-from .run import ABORTED, FAILED, INTERNAL_FAILURE, SUCCEEDED, Outcome, Run, Step
-from .session import CONNECTION_FAILURE, TOO_MANY_CONNECTIONS, Event, State, StepSession
+from .run import ABORTED, FAILED, INTERNAL_FAILURE, SUCCEEDED, Outcome, Run
+from .session import (
+    CONNECTION_FAILURE,
+    TOO_MANY_CONNECTIONS,
+    ConnectionLost,
+    Event,
+    State,
+    StepSession,
+)
 from .spi import Plpy
-from .target import InvalidTarget, Loopback, Target, redact_failure, remote_target
+from .target import (
+    INVALID_AUTHORIZATION,
+    InvalidTarget,
+    Loopback,
+    Target,
+    advise_login,
+    find_server_user,
+    redact_failure,
+    remote_target,
+)
 
 INTERRUPT_SECONDS = 0.1
 LOOK_SECONDS = 1.0
@@ -290,7 +306,7 @@ class Engine:
 
     def _start_step(self, active: ActiveRun, now: float) -> None:
         try:
-            session = self.pool.acquire(self._target(active.run.steps[0]), now)
+            session = self.pool.acquire(self._target(active.run), now)
         except InvalidTarget as error:
             text = f"{NO_CONNECTION}\nthe connection string of the step is not valid: {error}"
             self._end_step(active, Outcome(FAILED, -1, text), now)
@@ -310,11 +326,12 @@ class Engine:
             text = f"the step cannot be executed in its database: {error}"
             self._end_step(active, Outcome(FAILED, -1, text), now)
 
-    def _target(self, step: Step) -> Target:
-        if step.connstr:
-            loopback = self.loopback
-            return remote_target(step.connstr, loopback.connect_timeout_seconds, loopback.step_application_name)
-        return self.loopback.step_target(step.dbname)
+    def _target(self, this: Run) -> Target:
+        step, loopback = this.steps[0], self.loopback
+        if not step.connstr:
+            return loopback.step_target(step.dbname, this.owner)
+        timeout, name = loopback.connect_timeout_seconds, loopback.step_application_name
+        return remote_target(step.connstr, timeout, name, is_superuser=this.is_superuser)
 
     def _take_event(self, session: StepSession, event: Event, now: float) -> None:
         active = next((active for active in self._runs.values() if active.session is session), None)
@@ -349,11 +366,20 @@ class Engine:
             if session.loss.sqlstate == TOO_MANY_CONNECTIONS:
                 self._wait_for_slot(active, session, now)
                 return None
-            text = str(session.loss) if session.target.is_own_server else redact_failure(str(session.loss))
+            text = self._describe_failure(active.run, session, session.loss)
             return Outcome(FAILED, -1, f"{NO_CONNECTION}\n{text}", session.loss.sqlstate or CONNECTION_FAILURE)
         if self._aborting and outcome.ending != SUCCEEDED:
             return Outcome(ABORTED, outcome.result, f"{outcome.output}\n{CANCELLED}".strip())
         return outcome
+
+    def _describe_failure(self, this: Run, session: StepSession, loss: ConnectionLost) -> str:
+        """Why the step has no session, and what would help."""
+        if not session.target.is_own_server:
+            return redact_failure(str(loss))
+        if loss.sqlstate[:2] != INVALID_AUTHORIZATION:
+            return str(loss)
+        advice = advise_login(this.owner, this.steps[0].dbname, find_server_user())
+        return f"{loss}\n{advice}"
 
     def _wait_for_slot(self, active: ActiveRun, session: StepSession, now: float) -> None:
         """The server has no connection left. If it is ours, all runs wait a little; if another one, this run does."""

@@ -58,6 +58,16 @@ select b.jlgid, b.jobid, b.jobname, b.started::text as started,
  where b.agentid = pg_backend_pid() or b.jlgid = any ($1)
 """
 
+# The jobs among $1 that the caller may see: run_due itself works as the owner of the extension.
+SEEN = """
+select j.jobid
+  from pgagent.pga_job j
+ cross join (select coalesce(nullif(current_setting('role'), 'none'), session_user)::name as name) as caller
+ where j.jobid = any ($1)
+   and (has_function_privilege(caller.name, 'pgagent.is_administrator()', 'execute')
+        or exists (select from pg_roles r where r.rolname = j.jobowner and pg_has_role(caller.name, r.oid, 'usage')))
+"""
+
 # How many connections all engines may still open, and how many engines there are. The first statement has the second
 # look anew.
 LOOK_ANEW = "select pg_stat_clear_snapshot()"
@@ -80,7 +90,8 @@ select pg_backend_pid() as pid,
        current_setting('port') as port,
        current_database() as dbname,
        current_setting('server_encoding') as encoding,
-       session_user as username,
+       (select r.rolname from pg_extension e join pg_roles r on r.oid = e.extowner
+         where e.extname = 'pgagent_py') as username,
        current_setting('application_name') as application_name,
        t.parallel_runs,
        t.conninfo,
@@ -165,7 +176,7 @@ CANCEL_REQUESTS = Statement(
 
 # The columns of a job that is due; its refusal says why it may not start, if it is too late for that.
 _DUE = """
-    select j.jobid, j.jobname, j.jobhostagent, j.jobnextrun, j.jobtimeout,
+    select j.jobid, j.jobname, j.jobowner, j.jobhostagent, j.jobnextrun, j.jobtimeout,
            case when j.jobstartdeadline is null or not isfinite(j.jobnextrun) then null
                 when clock_timestamp() - j.jobnextrun > j.jobstartdeadline
                 then 'not started: it was due at ' || date_trunc('second', j.jobnextrun) || ', '
@@ -216,7 +227,7 @@ _CLAIMED = """
            joblastrun = case when due.refusal is null then clock_timestamp() else j.joblastrun end
       from due
      where j.jobid = due.jobid and (not $6::bool or pgagent._may_run(j))
-    returning j.jobid, due.jobname, due.jobhostagent, due.jobnextrun, due.jobtimeout, due.refusal
+    returning j.jobid, due.jobname, due.jobowner, due.jobhostagent, due.jobnextrun, due.jobtimeout, due.refusal
 ), run as (
     insert into pgagent.pga_joblog (jlgjobid, jlgstatus, jlgstart)
     select c.jobid, 'r', clock_timestamp()
@@ -228,6 +239,8 @@ _CLAIMED = """
            json_build_object(
                'jlgid', r.jlgid, 'jobid', c.jobid, 'jobname', c.jobname, 'jobhostagent', c.jobhostagent,
                'started', r.jlgstart::text, 'timeout_seconds', extract(epoch from c.jobtimeout),
+               'owner', c.jobowner,
+               'is_superuser', exists (select from pg_roles o where o.rolname = c.jobowner and o.rolsuper),
                'steps', coalesce(l.steps, '[]')) as run,
            case when l.first_kind = 's' or c.refusal is not null then l.first_step end as first_step
       from run r
@@ -448,22 +461,23 @@ select e.jobid
 """,
 )
 
-# jlgid, jobid, jobname, jobhostagent, started, agent's pid, steps, timeout in seconds. The run leaves the engine: a
-# ticker takes it on. Answers like BEGIN_STEPS.
+# jlgid, jobid, jobname, jobhostagent, started, owner, agent's pid, steps, timeout in seconds. The run leaves the
+# engine: a ticker takes it on. Answers like BEGIN_STEPS.
 PARK = Statement(
     b"park",
     """
 with entry as (
-    select e.jlgid, e.jobid, e.jobname, e.jobhostagent, e.started, e.pid, e.steps::jsonb as steps,
+    select e.jlgid, e.jobid, e.jobname, e.jobhostagent, e.started, e.owner, e.pid, e.steps::jsonb as steps,
            (e.steps::jsonb -> 0 ->> 'jstid')::int4 as jstid, make_interval(secs => e.timeout) as timeout
-      from unnest($1::int4[], $2::int4[], $3::text[], $4::text[], $5::timestamptz[], $6::int4[], $7::text[],
-                  $8::float8[]) as e (jlgid, jobid, jobname, jobhostagent, started, pid, steps, timeout)
+      from unnest($1::int4[], $2::int4[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::int4[], $8::text[],
+                  $9::float8[]) as e (jlgid, jobid, jobname, jobhostagent, started, owner, pid, steps, timeout)
 """
     + _BEGIN
     + """
 ), queued as (
-    insert into pgagent._batch_step (jslid, jlgid, jobid, jobname, jobhostagent, started, agentid, steps, timeout)
-    select b.jslid, e.jlgid, e.jobid, e.jobname, e.jobhostagent, e.started, e.pid, e.steps, e.timeout
+    insert into pgagent._batch_step
+           (jslid, jlgid, jobid, jobname, jobhostagent, started, owner, agentid, steps, timeout)
+    select b.jslid, e.jlgid, e.jobid, e.jobname, e.jobhostagent, e.started, e.owner, e.pid, e.steps, e.timeout
       from begun b
       join entry e on e.jlgid = b.jsljlgid
 ), told as (
@@ -511,7 +525,8 @@ with ready as (
 )
 select json_build_object(
            'jlgid', o.jlgid, 'jobid', o.jobid, 'jobname', o.jobname, 'jobhostagent', o.jobhostagent,
-           'started', o.started::text, 'steps', o.steps, 'timeout_seconds', extract(epoch from o.timeout)),
+           'started', o.started::text, 'steps', o.steps, 'timeout_seconds', extract(epoch from o.timeout),
+           'owner', o.owner, 'is_superuser', exists (select from pg_roles r where r.rolname = o.owner and r.rolsuper)),
        o.outcome, extract(epoch from clock_timestamp() - o.started)::float8, o.cancelled_by
   from ours o
 """,

@@ -73,13 +73,18 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that goes on: ``steps[0]`` is the current step. ``timeout_seconds``: for all of it, from its start."""
+    """A run that goes on: ``steps[0]`` is the current step. ``timeout_seconds``: for all of it, from its start.
+
+    ``owner``: as it was when the run started; ``is_superuser``: whether that role is one.
+    """
 
     jlgid: int
     jobid: int
     jobname: str
     jobhostagent: str
     started: str
+    owner: str
+    is_superuser: bool
     steps: tuple[Step, ...]
     timeout_seconds: float | None = None
 

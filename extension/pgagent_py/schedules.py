@@ -33,7 +33,7 @@ _COLUMNS = {
 _TABLES = """
   from pgagent.pga_schedule s
   join pgagent.pga_job j on j.jobid = s.jscjobid
- cross join pgagent.settings t
+ cross join pgagent._shared_settings t
 """
 _SELECTED = ", ".join(f'{expression} as "{name}"' for name, expression in _COLUMNS.items())
 _GATHERED = ", ".join(f'array_agg({expression}) as "{name}"' for name, expression in _COLUMNS.items())

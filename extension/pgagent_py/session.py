@@ -23,6 +23,8 @@ from .target import Target
 
 TOO_MANY_CONNECTIONS = "53300"
 CONNECTION_FAILURE = "08006"
+LOGIN_NOT_PROVEN = "2F003"  # the SQLSTATE of dblink
+NOT_ASKED = "the server did not ask for the password: without one, the step would log in with the rights of this server"
 MOST_ROWS_AT_A_TIME = 5000
 MOST_INT4 = 2**31 - 1
 COPY_REFUSAL = b"COPY FROM STDIN cannot be used in a job step: there is no client to send the data"
@@ -267,6 +269,8 @@ class StepSession:
         if self.state is State.CONNECTING:
             if not self._link.connect():
                 return None
+            if self.target.needs_password and not self._link.pgconn.used_password:
+                raise ConnectionLost(NOT_ASKED, LOGIN_NOT_PROVEN)
             if self.target.is_own_server:
                 return self._become_idle(now_seconds)
             self._send(SET_UP, State.SETTING_UP)

@@ -6,6 +6,8 @@ with libpq's defaults, as pgAgent does.
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,19 +19,30 @@ from psycopg import OperationalError, pq
 CONTROL_IDLE_MILLISECONDS = "600000"
 # A step may drop a database that a step before it used: DROP DATABASE waits 5 s for other sessions to go.
 OTHER_DATABASE_KEPT_SECONDS = 0.5
+INVALID_AUTHORIZATION = "28"
+
+
+# Files of the server, which only a superuser may have it read; and what would log in by them.
+SETTINGS_OF_SUPERUSERS = (
+    "passfile", "service", "servicefile", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslcrldir", "sslkeylogfile",
+)  # fmt: skip
 
 
 class InvalidTarget(ValueError):
-    """A connection string that libpq cannot read; the message shows none of its values."""
+    """A connection string that libpq cannot read, or that may not be used; the message shows none of its values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to connect. ``kept_seconds``: how long an unused session is kept, to be used again for the same target."""
+    """Where to connect. ``kept_seconds``: how long an unused session is kept, to be used again for the same target.
+
+    ``needs_password``: the server that is reached must have asked for the password.
+    """
 
     conninfo: bytes
     connect_timeout_seconds: float
     kept_seconds: float
+    needs_password: bool = False
 
     @property
     def is_own_server(self) -> bool:
@@ -77,15 +90,19 @@ class Loopback:
         return compose({**settings, "client_encoding": self.encoding})
 
     @lru_cache(maxsize=256)  # noqa: B019  # values are few and small, and asked for at every step
-    def step_target(self, dbname: str) -> Target:
-        """For a step in a database of this server."""
+    def step_target(self, dbname: str, owner: str) -> Target:
+        """For a step of this owner's job in a database of this server: the owner himself logs in."""
         options = {
             "pgagent.step": "on",
             # The statement ends when its engine does.
             "client_connection_check_interval": "500",
             "idle_session_timeout": self._idle_milliseconds(),
         }
-        conninfo = compose(self._settings(dbname, self.step_application_name, options))
+        settings = self._settings(dbname, self.step_application_name, options)
+        if settings["user"] != owner:
+            settings["user"] = owner
+            settings.pop("password", None)
+        conninfo = compose(settings)
         # Well before the server closes it, so that none is closed while a step is on its way to it.
         kept_seconds = self.session_idle_timeout_seconds * 0.8
         if dbname != self.dbname:
@@ -105,14 +122,50 @@ class Loopback:
         return settings
 
 
-def remote_target(connstr: str, connect_timeout_seconds: float, application_name: str) -> Target:
-    """For a step with a connection string of its own, which may set its own connect_timeout. Raises InvalidTarget."""
+def remote_target(
+    connstr: str, connect_timeout_seconds: float, application_name: str, *, is_superuser: bool = True
+) -> Target:
+    """For a step with a connection string of its own, which may set its own connect_timeout. Raises InvalidTarget.
+
+    Unless the job's owner is a superuser, it must bring a password and name no file of the server: otherwise it could
+    log in with what is the server's. The rule is that of dblink and postgres_fdw.
+    """
     settings = parse(connstr)
+    if not is_superuser:
+        _refuse_rights_of_the_server(settings)
     timeout = settings.pop("connect_timeout", "")
     if re.fullmatch(r"\s*[0-9]+\s*", timeout) and int(timeout) > 0:
         connect_timeout_seconds = float(timeout)
     settings.setdefault("fallback_application_name", application_name)
-    return Target(compose(settings), connect_timeout_seconds, kept_seconds=0.0)
+    return Target(compose(settings), connect_timeout_seconds, kept_seconds=0.0, needs_password=not is_superuser)
+
+
+def _refuse_rights_of_the_server(settings: Mapping[str, str]) -> None:
+    named = [name for name in SETTINGS_OF_SUPERUSERS if name in settings]
+    if named:
+        raise InvalidTarget(f"{named[0]} is for jobs whose owner is a superuser")
+    if not settings.get("password"):
+        raise InvalidTarget("a password is required, unless the owner of the job is a superuser")
+
+
+def find_server_user() -> str:
+    """The operating-system user of this process, that is, of the server."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def advise_login(owner: str, dbname: str, server_user: str) -> str:
+    """What would let an owner log in through the server's own socket."""
+    names = [name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) else f'"{name}"' for name in (dbname, owner)]
+    return (
+        "steps log in as the owner of their job; to allow it, put into pg_hba.conf, before other lines for it:\n"
+        f"local {names[0]} {names[1]} peer map=pgagent_py\n"
+        "and into pg_ident.conf:\n"
+        f"pgagent_py {server_user} {names[1]}\n"
+        "then SELECT pg_reload_conf()"
+    )
 
 
 def parse(conninfo: str) -> dict[str, str]:

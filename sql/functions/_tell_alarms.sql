@@ -28,10 +28,10 @@ begin
          order by d.jobid
         returning e.*
     loop
-        -- A payload has less than 8000 bytes.
+        -- Anybody may listen: names and reasons are in the table, where policies hold.
         perform pg_notify('pgagent_event', json_build_object(
             'id', told.evtid, 'time', told.evttime, 'event', told.evtkind, 'jobid', told.evtjobid,
-            'job', left(told.evtjobname, 200), 'run', told.evtjlgid, 'detail', left(told.evtdetail, 500))::text);
+            'run', told.evtjlgid)::text);
     end loop;
 end
 $$;

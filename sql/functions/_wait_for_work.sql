@@ -1,5 +1,5 @@
 create function pgagent._wait_for_work(station text, last_touched timestamptz) returns bool
-language plpgsql volatile security invoker
+language plpgsql volatile security definer  -- a ticker's role needs no right to the tables
 set search_path = pg_catalog, pg_temp
 as $$
 begin

@@ -2,8 +2,6 @@ create function pgagent.cancel_run(run int4) returns bool
 language plpgsql volatile security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    waiting int4;
 begin
     perform from pgagent.pga_joblog l where l.jlgid = run;
     if not found then
@@ -27,23 +25,9 @@ begin
             message = format('run %s is executed by pgAgent''s own daemon, which cannot cancel runs', run),
             hint = 'pg_stat_activity shows the session of its step; pg_cancel_backend() cancels the statement.';
     end if;
-    -- A batch step is with a ticker, which must end the script, or waits for one.
-    update pgagent._batch_step b
-       set cancelled_by = session_user,
-           outcome = case when b.taken then b.outcome else 'd' end
-     where b.jlgid = run and b.outcome is null
-    returning case when not b.taken then b.jslid end into waiting;
-    if found then
-        update pgagent.pga_jobsteplog l
-           set jslstatus = 'd', jslduration = clock_timestamp() - l.jslstart,
-               jsloutput = format('cancelled by %s before a ticker took it', session_user)
-         where l.jslid = waiting and l.jslstatus = 'r';
-        perform pg_notify('pgagent_batch', '');
-    else
-        insert into pgagent._cancel_request (jlgid, requested_by)
-        values (run, session_user)
-        on conflict (jlgid) do nothing;
-    end if;
+    insert into pgagent._cancel_request (jlgid, requested_by)
+    values (run, current_user)
+    on conflict (jlgid) do nothing;
     perform pg_notify('pgagent_due', '');
     return true;
 end
@@ -53,7 +37,7 @@ comment on function pgagent.cancel_run(int4) is
     'False: the run has ended already. It takes effect with the commit, within a second where the agent is at work.';
 
 create function pgagent.cancelled_batch_steps() returns table (jslid int4, cancelled_by text)
-language sql volatile security invoker
+language sql volatile security definer  -- a ticker's role needs no right to the tables
 set search_path = pg_catalog, pg_temp
 as $$
     select b.jslid, b.cancelled_by

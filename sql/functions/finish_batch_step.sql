@@ -1,5 +1,5 @@
 create function pgagent.finish_batch_step(jslid int4, exit_code int4, output text, aborted bool default false) returns bool
-language plpython3u volatile security invoker
+language plpython3u volatile security definer  -- a ticker's role needs no right to the tables
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '500 ms'  -- 55P03: the ticker reports it again later, and others meanwhile
 as $$

@@ -713,7 +713,7 @@ comment on function pgagent._health_invariants() is 'health: what check_invarian
 
 -- The tables may have grown since their statistics were made: the plans go by index, as those of the engine do.
 create function pgagent.health() returns table (matter text, status text, detail text, remedy text)
-language plpgsql volatile security invoker
+language plpgsql volatile security definer  -- who watches need not be an administrator
 set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_seqscan = off

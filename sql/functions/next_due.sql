@@ -1,5 +1,5 @@
 create function pgagent.next_due(station text default null) returns timestamptz
-language sql volatile security invoker
+language sql volatile security definer  -- a ticker's role needs no right to the tables
 set search_path = pg_catalog, pg_temp
 as $$
     select case

@@ -2,7 +2,7 @@ create function pgagent.run_due(max_wait interval default '10 s', station text d
 returns table (
     jlgid int4, jobid int4, jobname text, status text, started timestamptz, duration interval, detail text
 )
-language plpython3u volatile security invoker
+language plpython3u volatile security definer  -- a ticker's role needs no right to the tables
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO, YMD'
 set intervalstyle = 'postgres'

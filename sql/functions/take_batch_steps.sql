@@ -3,7 +3,7 @@ returns table (
     jslid int4, jlgid int4, jobid int4, jobname text, jstid int4, jstname text, code text, output_limit int4,
     time_limit interval
 )
-language plpgsql volatile security invoker
+language plpgsql volatile security definer  -- a ticker's role needs no right to the tables
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '500 ms'  -- a ticker's session must not stand still for one row
 as $$
@@ -41,11 +41,34 @@ begin
      where a.jagpid = me
        and coalesce(a.jagleaseuntil not between clock_timestamp() + t.agent_lease * 0.75 and clock_timestamp() + t.agent_lease, true)
        and a.jagleaseuntil is distinct from '-infinity';
+    -- The right to run programs may be gone since the step was written.
+    with refused as (
+        update pgagent._batch_step b
+           set outcome = 'f'
+         where b.jslid in (select k.jslid
+                             from pgagent._batch_step k
+                            where not k.taken
+                              and k.outcome is null
+                              and k.jobhostagent in ('', take_batch_steps.station)
+                              and not pgagent._may_run_programs(k.owner)
+                              for update skip locked)
+        returning b.jslid, b.owner, b.steps -> 0 ->> 'on_error' as on_error
+    )
+    update pgagent.pga_jobsteplog l
+       set jslstatus = r.on_error, jslduration = clock_timestamp() - l.jslstart,
+           jsloutput = format('role "%s" may not own a job with batch steps: GRANT pg_execute_server_program TO %I allows it',
+                              r.owner, r.owner)
+      from refused r
+     where l.jslid = r.jslid and l.jslstatus = 'r';
+    if found then
+        perform pg_notify('pgagent_due', '');
+    end if;
     return query
     with waiting as (
         select b.jslid, b.jobid
           from pgagent._batch_step b
          where not b.taken
+           and b.outcome is null
            and b.jobhostagent in ('', take_batch_steps.station)
            and coalesce((select l.jlgstatus = 'r' from pgagent.pga_joblog l where l.jlgid = b.jlgid), true)
          order by b.jslid

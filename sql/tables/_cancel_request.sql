@@ -1,6 +1,6 @@
 create table pgagent._cancel_request (
     jlgid int4 not null constraint _cancel_request_pkey primary key,
-    requested_by text not null,
+    requested_by text not null default current_user,
     requested timestamptz not null default current_timestamp
 );
 -- Not a column of pga_joblog: a client's open transaction must not lock the row that the engine has to close.

@@ -4,7 +4,8 @@
 create view pgagent._claimable_job as
     select j.*
       from pgagent.pga_job j
-     where j.jobenabled
+     where (select not row_security_active('pgagent.pga_job'))  -- a view is not held by the policies of its reader
+       and j.jobenabled
        and j.jobagentid is null
        and (j.joblocks is null or not j.joblocks && array(
                select unnest(o.joblocks) from pgagent.pga_job o where o.jobagentid is not null and o.joblocks is not null))

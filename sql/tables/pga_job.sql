@@ -19,7 +19,8 @@ create table pgagent.pga_job (
     jobfailures int4 not null default 0,
     jobdisabledreason text,
     joblocks text[],
-    jobpriority int4 not null default 0 constraint pga_job_jobpriority_check check (jobpriority between 0 and 1000)
+    jobpriority int4 not null default 0 constraint pga_job_jobpriority_check check (jobpriority between 0 and 1000),
+    jobowner name not null default current_user
 );
 -- The due query: which free, enabled job is due first. Claims and releases move rows in and out of it.
 create index pga_job_due on pgagent.pga_job (jobnextrun, jobid) where jobenabled and jobagentid is null;
@@ -53,5 +54,6 @@ comment on column pgagent.pga_job.jobfailures is
 comment on column pgagent.pga_job.jobdisabledreason is 'Why the engine has disabled the job; null when it has not, or is enabled again.';
 comment on column pgagent.pga_job.jobpriority is
     'Where more jobs are due than may run, this one comes as if it had been due so many minutes earlier (0 to 1000).';
+comment on column pgagent.pga_job.jobowner is 'Role as which the job runs, and whose members may see and change it.';
 comment on column pgagent.pga_job.joblocks is
     'Names of locks that the job holds while it runs: two jobs with a name in common do not run at the same time; null: none.';

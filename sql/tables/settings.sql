@@ -35,8 +35,8 @@ comment on column pgagent.settings.timezone is
     'Time zone in which schedules and exceptions are read, unless a schedule names its own; at first the TimeZone of the session that created the extension.';
 comment on column pgagent.settings.parallel_runs is 'How many jobs one engine runs at once (1 to 1000); each needs a connection.';
 comment on column pgagent.settings.conninfo is
-    'libpq settings for the connections back to this server, over the defaults: its first unix socket directory, '
-    'its port, the role that calls run_due.';
+    'libpq settings for the connections back to this server, over the defaults: its first unix socket directory, its port, '
+    'and for the books the role that owns the extension. Steps connect as the owner of their job.';
 comment on column pgagent.settings.connect_timeout is 'How long a connection for a step may take to be made (1 s to 1 h).';
 comment on column pgagent.settings.session_idle_timeout is
     'How long an unused step session is kept (1 s to 1 h); an open one blocks DROP DATABASE.';

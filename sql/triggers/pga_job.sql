@@ -126,6 +126,44 @@ $$;
 comment on function pgagent.pga_job_trigger() is
     'Keeps a job''s row by the rules: computes the next run, refuses the claim of a job that is not due.';
 
+create function pgagent.pga_job_owner_trigger() returns trigger
+language plpgsql volatile security invoker  -- the writer's rights count
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not exists (select from pg_roles r where r.rolname = new.jobowner) then
+        raise exception using
+            errcode = 'undefined_object',
+            message = format('role "%s" does not exist', new.jobowner),
+            hint = 'The owner of a job is a role: CREATE ROLE makes one.';
+    elsif (select r.rolsuper from pg_roles r where r.rolname = current_user) then
+        return new;
+    elsif 2 > (select count(*) from pg_roles r
+                where r.rolname in (old.jobowner, new.jobowner) and pg_has_role(r.oid, 'usage')) then
+        raise exception using
+            errcode = 'insufficient_privilege',
+            message = format('the owner of job %s cannot be changed from "%s" to "%s"', old.jobid, old.jobowner, new.jobowner),
+            detail = format('Role "%s" must be a member of both.', current_user),
+            hint = 'A superuser can change it.';
+    end if;
+    if not exists (select from pg_roles r
+                    where r.rolname = new.jobowner and pg_has_role(r.oid, 'pg_execute_server_program', 'usage'))
+       and exists (select from pgagent.pga_jobstep s where s.jstjobid = new.jobid and s.jstkind = 'b') then
+        raise exception using
+            errcode = 'insufficient_privilege',
+            message = format('role "%s" may not own a job with batch steps', new.jobowner),
+            hint = format('GRANT pg_execute_server_program TO %I allows it.', new.jobowner);
+    end if;
+    return new;
+end
+$$;
+comment on function pgagent.pga_job_owner_trigger() is 'Lets only superusers and members of both roles give a job to another owner.';
+
+create trigger pga_job_owner
+    before update of jobowner on pgagent.pga_job
+    for each row when (new.jobowner is distinct from old.jobowner)
+    execute function pgagent.pga_job_owner_trigger();
+comment on trigger pga_job_owner on pgagent.pga_job is 'Guards the owner.';
 create trigger pga_job_insert
     before insert on pgagent.pga_job
     for each row

@@ -22,6 +22,13 @@ WITHOUT_SEARCH_PATH = {
 }
 
 SECURITY_DEFINER = {
+    "health": "who watches need not be an administrator",
+    "run_due": "a ticker's role needs no right to the tables",
+    "next_due": "as run_due",
+    "_wait_for_work": "as run_due",
+    "take_batch_steps": "as run_due",
+    "finish_batch_step": "as run_due",
+    "cancelled_batch_steps": "as run_due",
     "_agent_is_alive": "backend_start of other roles' sessions is hidden from an unprivileged engine",
     "_recompute": "a change of a schedule changes its job, whatever the role may do to pga_job",
     "pga_exception_trigger": "as _recompute",

@@ -54,8 +54,8 @@ OPEN_RUN = f"""
 
 PARKED_RUN = f"""
     {OPEN_RUN};
-    insert into pgagent._batch_step (jslid, jlgid, jobid, jobname, jobhostagent, started, agentid, steps)
-    select 1, 1, jobid, jobname, '', now(), pg_backend_pid(), '[]' from pgagent.pga_job
+    insert into pgagent._batch_step (jslid, jlgid, jobid, jobname, jobhostagent, started, agentid, steps, owner)
+    select 1, 1, jobid, jobname, '', now(), pg_backend_pid(), '[]', jobowner from pgagent.pga_job
 """
 """As OPEN_RUN; the step waits for a ticker."""
 

@@ -546,6 +546,7 @@ def clerk(connection: Connection[TupleRow]) -> Iterator[str]:
     connection.execute("grant usage on schema pgagent to clerk")
     connection.execute("grant select, insert, update, delete on all tables in schema pgagent to clerk")
     connection.execute("grant usage on all sequences in schema pgagent to clerk")
+    connection.execute("grant pg_execute_server_program to clerk")
     yield "clerk"
     connection.execute("drop owned by clerk")
     connection.execute("drop role clerk")
@@ -565,13 +566,14 @@ def test_role_with_rights_on_the_tables_can_define_jobs(connection: Connection[T
         conn.execute("delete from pgagent.pga_exception")
         conn.execute("update pgagent.pga_job set jobnextrun = null")
         assert one(conn, "select jobnextrun from pgagent.pga_job") is not None
-        conn.execute("update pgagent.settings set timezone = 'Asia/Kathmandu'")
         conn.execute("delete from pgagent.pga_job")
 
 
 def test_role_with_rights_on_schedules_alone_moves_the_next_run(connection: Connection[TupleRow], clerk: str) -> None:
     jobid = add_job(connection, "job", sql_step("select 1"))
+    connection.execute("update pgagent.pga_job set jobowner = 'clerk'")
     connection.execute("revoke all on pgagent.pga_job from clerk")
+    connection.execute("grant select (jobid, jobowner) on pgagent.pga_job to clerk")
     conninfo = psycopg.conninfo.make_conninfo(connection.info.dsn, user=clerk)
     with psycopg.connect(conninfo, autocommit=True) as conn:
         jscid = add_schedule(conn, jobid, minutes=[0])

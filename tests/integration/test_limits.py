@@ -136,6 +136,7 @@ def test_cancelled_at_a_batch_step(connection: Connection[TupleRow], database: D
             jslid = value(ticker, "select jslid from pgagent.take_batch_steps('here', 1)")
         assert value(connection, "select pgagent.cancel_run(%s)", run.id) is True
         if taken:
+            run_due(connection)
             cancelled = ticker.execute("select * from pgagent.cancelled_batch_steps()").fetchall()
             assert cancelled == [(jslid, "postgres")]
             ticker.execute("select pgagent.finish_batch_step(%s, 143, 'cancelled', true)", (jslid,))

@@ -137,7 +137,7 @@ def test_priority_with_more_jobs_than_are_claimed_at_once(connection: Connection
     run_due(connection)
     assert value(connection, "select count(*) from pgagent.pga_joblog where jlgstatus = 's'") == len(jobids)
     first = (
-        "select jobpriority from pgagent.pga_joblog join pgagent.pga_job on jobid = jlgjobid order by jlgid limit 96"
+        "select jobpriority from pgagent.pga_joblog join pgagent.pga_job on jobid = jlgjobid order by jlgid limit 80"
     )
     assert value(connection, f"select min(jobpriority) from ({first}) f") == 1
 

@@ -26,7 +26,7 @@ DISK_FULL = "53100"
 SEQUENCE_FULL = "2200H"
 
 BATCH = Step(5, "größer", "b", b"echo", "", "", "f")
-RUN = Run(jlgid=7, jobid=3, jobname="job", jobhostagent="host", started="2031-01-01 00:00:00+00", steps=(BATCH,))
+RUN = Run(7, 3, "job", "host", "2031-01-01 00:00:00+00", "alice", is_superuser=False, steps=(BATCH,))
 SUCCESS = Ended("s", 1, 100.0)
 
 
@@ -98,7 +98,7 @@ def test_many_ends_are_written_by_one_statement(outbox: Outbox) -> None:
 def test_steps_are_closed_before_runs_before_jobs_are_released_before_steps_begin(outbox: Outbox) -> None:
     outbox.park(RUN)
     outbox.begin_step(8, 6)
-    outbox.end_run(Run(9, 4, "other", "", "now", ()), SUCCESS)
+    outbox.end_run(Run(9, 4, "other", "", "now", "alice", is_superuser=False, steps=()), SUCCESS)
     outbox.end_step(11, SUCCESS, "output")
     statements = [entry.statement for entry in outbox.entries(100.0)]
     assert statements == [CLOSE_STEPS, WRITE_OUTPUT, CLOSE_RUNS, RELEASE, BEGIN_STEPS, PARK]
@@ -131,7 +131,7 @@ def test_something_new_is_submitted_without_waiting_for_the_retry(outbox: Outbox
 
 @pytest.mark.parametrize("statement", [CLOSE_STEPS, CLOSE_RUNS, RELEASE])
 def test_locked_rows_stay_and_the_others_go(outbox: Outbox, statement: Statement) -> None:
-    other = Run(8, 4, "other", "", "now", ())
+    other = Run(8, 4, "other", "", "now", "alice", is_superuser=False, steps=())
     for jslid, run in ((11, RUN), (12, other)):
         outbox.end_step(jslid, SUCCESS, "")
         outbox.end_run(run, SUCCESS)
@@ -211,8 +211,8 @@ def test_run_that_reaches_a_batch_step(outbox: Outbox) -> None:
     outbox.park(RUN)
     entries = outbox.entries(100.0)
     (row,) = rows_of(entries, PARK)
-    assert row[:6] == (b"7", b"3", b"job", b"host", b"2031-01-01 00:00:00+00", b"4711")
-    (step,) = json.loads(row[6] or b"")
+    assert row[:7] == (b"7", b"3", b"job", b"host", b"2031-01-01 00:00:00+00", b"alice", b"4711")
+    (step,) = json.loads(row[7] or b"")
     assert (step["jstid"], step["name"], step["code"]) == (5, "größer", "echo")
     answer(entries, PARK, (b"7", b"31"))
     assert outbox.settle(entries).parked == {7: 31}

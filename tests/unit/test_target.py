@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg import pq
 
-from pgagent_py.target import InvalidTarget, Loopback, compose, parse, quote, redact, remote_target
+from pgagent_py.target import (
+    SETTINGS_OF_SUPERUSERS,
+    InvalidTarget,
+    Loopback,
+    advise_login,
+    compose,
+    parse,
+    quote,
+    redact,
+    remote_target,
+)
 
 LOOPBACK = Loopback(
     host="/run/postgresql",
@@ -39,7 +49,7 @@ def test_settings_are_never_joined_as_text(dbname: str, user: str, password: str
 
 @pytest.mark.parametrize("dbname", ["jobs", "it's", "a b", "back\\slash", "port=1 host=evil", "größer", "' host='evil"])
 def test_step_in_a_database_of_this_server(dbname: str) -> None:
-    settings = settings_of(LOOPBACK.step_target(dbname).conninfo)
+    settings = settings_of(LOOPBACK.step_target(dbname, "postgres").conninfo)
     assert settings["dbname"] == dbname
     assert (settings["host"], settings["port"], settings["user"]) == ("/run/postgresql", "5432", "postgres")
     assert settings["application_name"] == "pgagent_py step 1/2"
@@ -50,31 +60,67 @@ def test_step_in_a_database_of_this_server(dbname: str) -> None:
 
 
 def test_sessions_of_this_server_are_used_again_but_not_until_the_server_closes_them() -> None:
-    target = LOOPBACK.step_target("jobs")
+    target = LOOPBACK.step_target("jobs", "postgres")
     assert target.is_own_server
     assert 0 < target.kept_seconds < LOOPBACK.session_idle_timeout_seconds
-    assert target == LOOPBACK.step_target("jobs")
-    assert target != LOOPBACK.step_target("other")
+    assert target == LOOPBACK.step_target("jobs", "postgres")
+    assert target != LOOPBACK.step_target("other", "postgres")
 
 
 def test_sessions_of_other_databases_are_kept_for_less_time_than_drop_database_waits() -> None:
-    assert LOOPBACK.step_target("other").kept_seconds < 5
+    assert LOOPBACK.step_target("other", "postgres").kept_seconds < 5
 
 
 def test_settings_of_the_installation_go_before_the_defaults() -> None:
     loopback = replace(LOOPBACK, overrides="host=127.0.0.1 port=6432 user=jobs password='it''s' sslmode=disable")
     with pytest.raises(InvalidTarget):
-        loopback.step_target("jobs")
+        loopback.step_target("jobs", "postgres")
     loopback = replace(LOOPBACK, overrides="host=127.0.0.1 port=6432 user=jobs password='it\\'s' sslmode=disable")
-    for conninfo in (loopback.step_target("other").conninfo, loopback.control_conninfo()):
+    for conninfo in (loopback.step_target("other", "jobs").conninfo, loopback.control_conninfo()):
         settings = settings_of(conninfo)
         assert (settings["host"], settings["port"], settings["user"]) == ("127.0.0.1", "6432", "jobs")
         assert (settings["password"], settings["sslmode"]) == ("it's", "disable")
 
 
+def test_an_owner_logs_in_as_himself_and_not_with_anothers_password() -> None:
+    loopback = replace(LOOPBACK, overrides="host=127.0.0.1 user=jobs password=secret")
+    settings = settings_of(loopback.step_target("other", "alice' user='jobs").conninfo)
+    assert (settings["user"], settings["host"]) == ("alice' user='jobs", "127.0.0.1")
+    assert "password" not in settings
+
+
+@pytest.mark.parametrize("name", SETTINGS_OF_SUPERUSERS)
+@pytest.mark.parametrize("value", ["/tmp/x", ""])
+def test_connection_string_of_a_job_user_names_no_file_of_the_server(name: str, value: str) -> None:
+    connstr = compose({"host": "there", "password": "secret", name: value}).decode()
+    try:
+        parse(connstr)
+    except InvalidTarget:
+        return  # this libpq does not know the setting
+    with pytest.raises(InvalidTarget, match=name):
+        remote_target(connstr, 10, "step", is_superuser=False)
+    assert not remote_target(connstr, 10, "step").needs_password
+
+
+@pytest.mark.parametrize("connstr", ["host=there user=u", "host=there password=''", "postgresql://u@there/d"])
+def test_connection_string_of_a_job_user_has_a_password(connstr: str) -> None:
+    with pytest.raises(InvalidTarget, match="password is required"):
+        remote_target(connstr, 10, "step", is_superuser=False)
+
+
+def test_password_of_a_job_user_must_be_asked_for() -> None:
+    assert remote_target("postgresql://u:p@there/d", 10, "step", is_superuser=False).needs_password
+
+
+def test_advice_quotes_names_that_need_it() -> None:
+    advice = advise_login("job user", "jobs", "postgres")
+    assert 'local jobs "job user" peer map=pgagent_py' in advice
+    assert 'pgagent_py postgres "job user"' in advice
+
+
 def test_settings_of_the_installation_do_not_choose_the_database_or_the_name() -> None:
     loopback = replace(LOOPBACK, overrides="dbname=evil application_name=mine options='-c work_mem=64MB'")
-    step = settings_of(loopback.step_target("other").conninfo)
+    step = settings_of(loopback.step_target("other", "postgres").conninfo)
     assert (step["dbname"], step["application_name"]) == ("other", "pgagent_py step 1/2")
     assert step["options"].startswith("-c work_mem=64MB -c ")
     assert settings_of(loopback.control_conninfo())["dbname"] == "jobs"

@@ -21,7 +21,7 @@ TAKE = """
 select s.jslid, s.jlgid, s.jobid, s.jobname, s.jstid, s.jstname, s.code, s.output_limit,
        pg_catalog.date_part('epoch', s.time_limit)
 from pgagent.take_batch_steps($1::text, $2::integer) as s"""
-LEASE = "select pg_catalog.date_part('epoch', s.agent_lease) from pgagent.settings as s"
+LEASE = "select pg_catalog.date_part('epoch', s.agent_lease) from pgagent._shared_settings as s"
 CANCELLED = "select c.jslid, c.cancelled_by from pgagent.cancelled_batch_steps() as c"
 FINISH = "select pgagent.finish_batch_step($1::integer, $2::integer, $3::text, $4::boolean)"
 
