@@ -54,6 +54,10 @@ _QUESTIONS = {
                               and due.at <= coalesce((select min(r.at) from drill.release r
                                                        where r.jobid = c.jobid and r.at >= c.at), 'infinity'))
     """,
+    "a run that did not succeed says nothing": """
+        select jlgid, jlgjobid, jlgstatus, jlgstart, jlgduration from pgagent.pga_joblog
+         where jlgstatus in ('f', 'i', 'd') and coalesce(jlgreason, '') = ''
+    """,
     "a run at a time that no schedule says": """
         select c.jobid, c.due, p.first, p.every
           from drill.claim c join drill.planned p on p.jobid = c.jobid
@@ -138,11 +142,6 @@ _FIGURES = {
         select concat_ws(' / ', round(percentile_cont(0.5) within group (order by s)::numeric, 3),
                          round(percentile_cont(0.99) within group (order by s)::numeric, 3), round(max(s)::numeric, 3))
           from (select extract(epoch from at - due)::float8 as s from drill.claim) late
-    """,
-    "runs that did not succeed, without a word": """
-        select count(*) from pgagent.pga_joblog l
-         where jlgstatus <> 's'
-           and not exists (select from pgagent.pga_jobsteplog s where s.jsljlgid = l.jlgid and s.jsloutput <> '')
     """,
 }
 _SUSPICIOUS = re.compile(

@@ -321,6 +321,23 @@ def test_network_cut_that_the_server_does_not_notice(
         assert (first.status, second.status) == ("d", "s")
 
 
+def test_network_that_swallows_everything(
+    connection: Connection, database: Database, cluster: Cluster, script: Script
+) -> None:
+    """The run is given up after its lease, on the server's side; so it must be on the ticker's."""
+    connection.execute("update pgagent.settings set agent_lease = '5 s'")
+    jobid = add_job(connection, "job", batch_step(script.code))
+    make_due(connection, jobid)
+    with Proxy(cluster.port) as proxy, Ticker(through(proxy, cluster, database), "-t", "1"):
+        processes = script.wait_until_running()
+        proxy.stall()
+        wait_until_gone(processes)
+        wait_until(
+            lambda: [run_due(connection, "0 s"), statuses(connection, jobid)][1] == "d",
+            what="the run to be given up",
+        )
+
+
 # An orderly end
 
 

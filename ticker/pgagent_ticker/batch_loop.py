@@ -17,11 +17,12 @@ from pgagent_ticker.output import escape, shorten
 from pgagent_ticker.scripts import NOT_STARTED, BatchStep, Outcome, Script
 from pgagent_ticker.session_loop import SessionLoop, Terms
 
+# At least one row: the lease may be changed at any time.
 TAKE = """
-select s.jslid, s.jlgid, s.jobid, s.jobname, s.jstid, s.jstname, s.code, s.output_limit,
+select pg_catalog.date_part('epoch', t.agent_lease),
+       s.jslid, s.jlgid, s.jobid, s.jobname, s.jstid, s.jstname, s.code, s.output_limit,
        pg_catalog.date_part('epoch', s.time_limit)
-from pgagent.take_batch_steps($1::text, $2::integer) as s"""
-LEASE = "select pg_catalog.date_part('epoch', s.agent_lease) from pgagent._shared_settings as s"
+from pgagent._shared_settings as t left join pgagent.take_batch_steps($1::text, $2::integer) as s on true"""
 CANCELLED = "select c.jslid, c.cancelled_by from pgagent.cancelled_batch_steps() as c"
 FINISH = "select pgagent.finish_batch_step($1::integer, $2::integer, $3::text, $4::boolean)"
 
@@ -91,9 +92,8 @@ class BatchLoop(SessionLoop):
             try:
                 if not prepared:
                     await self.prepare(connection)
-                    self._lease_seconds = float((await connection.fetch(LEASE))[0][0] or 0)
                     prepared = True
-                await self._turn(connection)
+                await self._turn_within_lease(connection)
                 self.report_success()
             except QueryFailed as failure:
                 pause_seconds = self.report_failure(failure)
@@ -105,6 +105,14 @@ class BatchLoop(SessionLoop):
     def _has_work(self) -> bool:
         return not self.stopping or bool(self._scripts) or bool(self._reports)
 
+    async def _turn_within_lease(self, connection: Connection) -> None:
+        """A turn. Who has scripts and gets no answer for a whole lease has lost their runs to another agent."""
+        patience_seconds = self._lease_seconds if self._scripts and self._lease_seconds else None
+        try:
+            await asyncio.wait_for(self._turn(connection), patience_seconds)
+        except asyncio.TimeoutError:
+            raise ConnectionLost(f"no answer for {self._lease_seconds:g} s, the lease of this session") from None
+
     async def _turn(self, connection: Connection) -> None:
         # Also when no slot is free: what was notified of is taken when one becomes free.
         connection.forget_notifications()
@@ -113,7 +121,9 @@ class BatchLoop(SessionLoop):
         if not self.stopping:
             # Also without a free slot: it is the sign of life that the runs of this session depend on.
             asked = asyncio.get_running_loop().time()
-            rows = await connection.fetch(TAKE, self.station, max(0, free))
+            answers = await connection.fetch(TAKE, self.station, max(0, free))
+            self._lease_seconds = float(answers[0][0] or 0) if answers else 0.0
+            rows = [answer[1:] for answer in answers if answer[1] is not None]
             if rows and asyncio.get_running_loop().time() - asked > self._lease_seconds * LEASE_USED:
                 raise ConnectionLost("this process stood still: its steps may have been given up")
             for row in rows:
