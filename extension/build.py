@@ -19,7 +19,7 @@ MODULES = EXTENSION / "pgagent_py"
 TABLES = (
     "pga_jobagent", "pga_jobclass", "pga_job", "pga_jobstep", "pga_schedule", "pga_exception", "pga_joblog",
     "pga_jobsteplog", "settings", "_shared_settings", "_claimable_job", "_batch_step", "_cancel_request", "_prune_walk",
-    "event", "_alarm",
+    "_claim_turn", "event", "_alarm",
 )  # fmt: skip
 FUNCTIONS = (
     "_may_run_programs", "_python_source", "_python_load", "pgagent_schema_version", "pga_is_leap_year", "_epoch",

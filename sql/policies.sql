@@ -8,6 +8,7 @@
 alter table pgagent.settings enable row level security;
 alter table pgagent._batch_step enable row level security;
 alter table pgagent._prune_walk enable row level security;
+alter table pgagent._claim_turn enable row level security;
 alter table pgagent._alarm enable row level security;
 
 alter table pgagent.pga_jobagent enable row level security;

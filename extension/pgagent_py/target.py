@@ -67,6 +67,7 @@ class Loopback:
     def control_conninfo(self) -> bytes:
         """For the session that keeps the books: no setting of a role or a database disturbs it."""
         options = {
+            "role": "none",
             "statement_timeout": "0",
             "lock_timeout": "500",
             "idle_in_transaction_session_timeout": "60000",

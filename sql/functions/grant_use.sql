@@ -12,12 +12,22 @@ set search_path = pg_catalog, pg_temp
 as $$
     values ('usage on schema pgagent'),
            ('select, delete on pgagent.pga_job'),
-           -- Not what the engine keeps in these rows, nor the claim.
-           ('insert (jobid, jobjclid, jobname, jobdesc, jobhostagent, jobenabled, jobcreated, jobchanged, jobnextrun, '
+           -- Not what the engine keeps in these rows, nor the claim, nor ids: they would run into those of the sequences.
+           ('insert (jobjclid, jobname, jobdesc, jobhostagent, jobenabled, jobcreated, jobchanged, jobnextrun, '
             'jobstartdeadline, jobtimeout, jobmaxfailures, joblocks, jobpriority, jobowner), '
             'update (jobjclid, jobname, jobdesc, jobhostagent, jobenabled, jobchanged, jobnextrun, '
             'jobstartdeadline, jobtimeout, jobmaxfailures, joblocks, jobpriority, jobowner) on pgagent.pga_job'),
-           ('select, insert, update, delete on pgagent.pga_jobstep, pgagent.pga_schedule, pgagent.pga_exception'),
+           ('select, delete on pgagent.pga_jobstep, pgagent.pga_schedule, pgagent.pga_exception'),
+           ('insert (jstjobid, jstname, jstdesc, jstenabled, jstkind, jstcode, jstconnstr, jstdbname, jstonerror, jscnextrun, '
+            'jsttimeout, jstretries, jstretrydelay, jstretryfactor, jstretrymaxdelay, jstretryjitter, jstretrysqlstates), '
+            'update (jstjobid, jstname, jstdesc, jstenabled, jstkind, jstcode, jstconnstr, jstdbname, jstonerror, jscnextrun, '
+            'jsttimeout, jstretries, jstretrydelay, jstretryfactor, jstretrymaxdelay, jstretryjitter, jstretrysqlstates) '
+            'on pgagent.pga_jobstep'),
+           ('insert (jscjobid, jscname, jscdesc, jscenabled, jscstart, jscend, jscminutes, jschours, jscweekdays, '
+            'jscmonthdays, jscmonths, jsctimezone, jscinterval), '
+            'update (jscjobid, jscname, jscdesc, jscenabled, jscstart, jscend, jscminutes, jschours, jscweekdays, '
+            'jscmonthdays, jscmonths, jsctimezone, jscinterval) on pgagent.pga_schedule'),
+           ('insert (jexscid, jexdate, jextime), update (jexscid, jexdate, jextime) on pgagent.pga_exception'),
            ('select on pgagent.pga_jobclass, pgagent.pga_jobagent, pgagent.pga_joblog, pgagent.pga_jobsteplog'),
            ('select, delete on pgagent.event'),
            ('select (jlgid), insert (jlgid, requested_by) on pgagent._cancel_request'),

@@ -4,7 +4,8 @@ language plpgsql volatile security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return pg_try_advisory_xact_lock('pgagent.pga_job'::regclass::oid::int8)
+    perform from pgagent._claim_turn t for update skip locked;
+    return found
        and not exists (select from pgagent.pga_job o where o.jobagentid is not null and o.joblocks && job.joblocks)
        and not exists (select
                          from pgagent.pga_jobclass c

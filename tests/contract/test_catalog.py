@@ -45,6 +45,7 @@ NOT_DUMPED = {
     "_cancel_request": "about runs of sessions of this server",
     "_prune_walk": "a place in the logs of this server",
     "_alarm": "about runs on this server",
+    "_claim_turn": "a lock for sessions of this server",
 }
 
 NAMESPACE = "pronamespace = 'pgagent'::regnamespace"

@@ -131,6 +131,7 @@ def test_control_session_is_out_of_reach_of_roles_and_databases_settings() -> No
     assert settings["application_name"] == "pgagent_py engine"
     assert settings["client_encoding"] == "UTF8"
     for option in (
+        "role=none",
         "statement_timeout=0",
         "default_transaction_read_only=off",
         "search_path=pg_catalog,pg_temp",
