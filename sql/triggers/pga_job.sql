@@ -64,6 +64,11 @@ begin
         if new.joblocks is not null and not pgagent._may_run(new) then
             return null;
         end if;
+        -- pgAgent's daemon runs every job with its own rights.
+        if new.jobowner <> current_user
+           and exists (select from pgagent.pga_jobagent a where a.jagpid = new.jobagentid and a.jagbackendstart is null) then
+            return null;
+        end if;
         return new;
     end if;
 

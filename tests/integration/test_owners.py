@@ -145,3 +145,21 @@ def test_remote_step_of_a_job_user_brings_a_password_that_is_asked_for(
     assert "a password is required" in outputs[0]
     assert "did not ask for the password" in outputs[1]
     assert [runs(connection, jobid)[0].status for jobid in (without, unasked, allowed)] == ["f", "f", "s"]
+
+
+@pytest.mark.parametrize(("owner", "claimed"), [("postgres", 1), ("alice", 0)])
+def test_daemon_of_pgagent_gets_no_job_of_others(
+    connection: Connection[TupleRow], log_in: LogIn, owner: str, claimed: int
+) -> None:
+    """It would run them with its own rights."""
+    log_in("alice")
+    jobid = add_job(connection, "job", sql_step("select 1"))
+    connection.execute("update pgagent.pga_job set jobowner = %s", (owner,))
+    make_due(connection, jobid)
+    connection.execute("insert into pgagent.pga_jobagent (jagpid, jagstation) values (pg_backend_pid(), 'daemon')")
+    claim = connection.execute(
+        "update pgagent.pga_job set jobagentid = pg_backend_pid(), joblastrun = now()"
+        " where jobagentid is null and jobid = %s",
+        (jobid,),
+    )
+    assert claim.rowcount == claimed
