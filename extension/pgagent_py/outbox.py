@@ -7,7 +7,7 @@ locked or refused is written again later.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .encoding import Encoding
 from .ledger import (
@@ -151,6 +151,7 @@ class Outbox:
                 _remove_written(self._steps, entry)
             elif entry.statement is CLOSE_RUNS:
                 _remove_written(self._runs, entry)
+                self._simplify_reasons(entry)
             elif entry.statement is RELEASE:
                 _remove_written(self._releases, entry)
             elif entry.statement is WRITE_OUTPUT:
@@ -160,6 +161,14 @@ class Outbox:
             elif entry.statement is PARK:
                 self._settle_begins(self._parks, entry, settled.parked, settled)
         return settled
+
+    def _simplify_reasons(self, entry: Entry) -> None:
+        """A run ends whatever becomes of its reason: one that is refused is written in ASCII, then left out."""
+        for row, sqlstate, _ in entry.failures:
+            ended = self._runs.get(_number(row[0]))
+            if ended is not None and ended.reason is not None and not _is_transient(sqlstate):
+                reason = None if ended.reason.isascii() else escape(ended.reason)
+                self._runs[_number(row[0])] = replace(ended, reason=reason)
 
     def _settle_outputs(self, entry: Entry) -> None:
         failed = {_number(row[0]): sqlstate for row, sqlstate, _ in entry.failures}

@@ -83,6 +83,26 @@ def test_step_without_output_or_result(outbox: Outbox) -> None:
     assert rows_of(outbox.entries(100.0 + RETRY_SECONDS), CLOSE_STEPS) == [(b"11", b"d", None, b"0.100000")]
 
 
+def test_run_ends_whatever_becomes_of_its_reason(outbox: Outbox) -> None:
+    outbox.end_run(RUN, Ended("f", None, 100.0, "größer"))
+    reasons = []
+    for attempt in range(3):
+        (entry,) = [each for each in outbox.entries(101.0 + attempt) if each.statement is CLOSE_RUNS]
+        reasons.append(entry.rows[0][3])
+        entry.failures.append((entry.rows[0], UNTRANSLATABLE, "refused"))
+        outbox.settle([entry])
+    assert reasons == ["größer".encode(), rb"gr\xf6\xdfer", None]
+
+
+def test_reason_waits_while_the_disk_is_full(outbox: Outbox) -> None:
+    outbox.end_run(RUN, Ended("f", None, 100.0, "größer"))
+    for attempt in range(2):
+        (entry,) = [each for each in outbox.entries(101.0 + attempt) if each.statement is CLOSE_RUNS]
+        assert entry.rows[0][3] == "größer".encode()
+        entry.failures.append((entry.rows[0], DISK_FULL, "full"))
+        outbox.settle([entry])
+
+
 def test_age_is_never_negative(outbox: Outbox) -> None:
     outbox.end_step(11, SUCCESS, "")
     assert rows_of(outbox.entries(99.0), CLOSE_STEPS) == [(b"11", b"s", b"1", b"0.000000")]
