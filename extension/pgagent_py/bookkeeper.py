@@ -55,6 +55,7 @@ class Answers:
     claimed: list[Row] = field(default_factory=list)
     adopted: list[Row] = field(default_factory=list)
     cancelled: list[Row] = field(default_factory=list)
+    lost: list[Row] = field(default_factory=list)
     settled: Settled = field(default_factory=Settled)
 
 
@@ -62,7 +63,8 @@ class Bookkeeper:
     """The control session of one engine, and the times at which it has something to do.
 
     ``has_claimed``: this call has claimed, or may not. ``claimed_all``: the last claim left nothing to claim.
-    ``is_reaping``: dead agents are still there. ``loss``: why the session could not be made yet.
+    ``is_reaping``: dead agents are still there. ``loss``: why the session could not be made yet. ``is_unsure``: the
+    session was lost before an answer, and what may be claimed of which nothing is known is not given back yet.
     """
 
     def __init__(self, outbox: Outbox) -> None:
@@ -70,10 +72,12 @@ class Bookkeeper:
         self.has_claimed = False
         self.is_reaping = False
         self.registered = False
+        self.is_unsure = False
         self.loss: ConnectionLost | None = None
         self._will_pass = False
         self._lease_until = 0.0
         self._renew_at = 0.0
+        self._disown_at = 0.0
         self._lease_seconds = 0.0
         self._submitted_at = 0.0
         self._cancel_at = 0.0
@@ -151,6 +155,7 @@ class Bookkeeper:
             self._submit(self._register_entries(agent, known_runs), now)
             return
         entries = self._end_entries() + self._outbox.entries(now) + self._cancel_entries(known_runs, now)
+        entries += self._disown_entries(agent, known_runs, now)
         entries += self._reap_entries(now) + self._claim_entries(agent, capacity, now)
         if not entries or now >= self._prune_at + PRUNE_SECONDS:
             entries += self._tidy_entries(now)
@@ -232,6 +237,7 @@ class Bookkeeper:
     def _lose(self, loss: ConnectionLost, now: float) -> None:
         """Forgets the session; one that had been made is made anew at once. What it was asked is asked again."""
         was_connected = self._ledger is not None and self._ledger.connect_deadline_seconds is None
+        self.is_unsure = self.is_unsure or (self.registered and self.is_waiting)
         self._will_pass = loss.sqlstate[:2] in TRANSIENT_CLASSES or (was_connected and not loss.sqlstate)
         self.close()
         self._outbox.refresh()
@@ -253,7 +259,15 @@ class Bookkeeper:
             Entry(ledger.REAP, [()]),
             Entry(ledger.REGISTER, [(pid, b"%d" % agent.start_microseconds, agent.label, b"%f" % agent.lease_seconds)]),
             Entry(ledger.DISOWN, [(pid, known)]),
+            Entry(ledger.LOST_RUNS, [(known,)]),
         ]
+
+    def _disown_entries(self, agent: Agent, known_runs: Callable[[], Iterable[int]], now: float) -> list[Entry]:
+        """Gives back what a client had locked when the agent registered."""
+        if not self.is_unsure or now < self._disown_at:
+            return []
+        self._disown_at = now + POLL_SECONDS
+        return [Entry(ledger.DISOWN, [(b"%d" % agent.pid, _ids(known_runs()))])]
 
     def _end_entries(self) -> list[Entry]:
         """Statements and sessions of steps to be ended."""
@@ -305,10 +319,7 @@ class Bookkeeper:
 
     def _read_answers(self, entries: list[Entry], now: float) -> Answers:
         self._note_unregistered(entries)
-        for entry in entries:
-            if entry.statement in (ledger.PRUNE, ledger.WATCH):
-                # Somebody has locked a table: the next time will do.
-                entry.failures = [failure for failure in entry.failures if failure[1] != LOCK_NOT_AVAILABLE]
+        _forgive_tidying(entries)
         answers = Answers(settled=self._outbox.settle(entries))
         for entry in entries:
             if entry.statement in CLAIMS:
@@ -316,6 +327,8 @@ class Bookkeeper:
                 self._note_claim(entry, now)
             elif entry.statement is ledger.CANCEL_REQUESTS:
                 answers.cancelled = entry.answers
+            elif entry.statement is ledger.LOST_RUNS:
+                answers.lost = entry.answers
             elif entry.statement is ledger.ADOPT:
                 answers.adopted = entry.answers
                 self._adopt_at = now + POLL_SECONDS  # counted from the answer: claims must have their turn
@@ -365,8 +378,16 @@ class Bookkeeper:
             self._claim_at = 0.0
         elif entry.statement is ledger.NEXT_DUE and first is not None:
             self._claim_at = min(self._claim_at, now + max(SHORTEST_CLAIM_SECONDS, float(first)))
-        elif entry.statement is ledger.PRUNE and first == b"%d" % PRUNED_RUNS:
+        else:
+            self._note_cleaning(entry, first, now)
+
+    def _note_cleaning(self, entry: Entry, first: bytes | None, now: float) -> None:
+        """What is left of it is done soon."""
+        if entry.statement is ledger.PRUNE and first == b"%d" % PRUNED_RUNS:
             self._prune_at = now + POLL_SECONDS
+        elif entry.statement is ledger.DISOWN:
+            self.is_unsure = first != b"0"
+            self._disown_at = now + RECONNECT_SECONDS
         elif entry.statement is ledger.REAP:
             self.is_reaping = first not in (None, b"0")
             if self.is_reaping:
@@ -377,6 +398,13 @@ class Bookkeeper:
         if is_renewed:
             self._lease_until = self._submitted_at + self._lease_seconds * LEASE_USED
             self._renew_at = self._submitted_at + self._lease_seconds * LEASE_RENEWED
+
+
+def _forgive_tidying(entries: list[Entry]) -> None:
+    """Somebody has locked a table: the next time will do."""
+    for entry in entries:
+        if entry.statement in (ledger.PRUNE, ledger.WATCH):
+            entry.failures = [failure for failure in entry.failures if failure[1] != LOCK_NOT_AVAILABLE]
 
 
 def _ids(runs: Iterable[int]) -> bytes:

@@ -132,7 +132,7 @@ class Engine:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is in flight in this session."""
-        return not self._runs and self._is_flushed
+        return not self._runs and self._is_flushed and not self.books.is_unsure
 
     @property
     def is_short_of_connections(self) -> bool:
@@ -558,14 +558,16 @@ class Engine:
     # Answers of the books
 
     def _take_answers(self, answers: Answers, now: float) -> None:
+        self._take_lost(answers.lost, now)
         self._take_settled(answers.settled, now)
-        if self.books.registered and self._has_batch and not self._aborting:
-            # The control session goes on while this one reads its new runs.
+        if self.books.registered and not self.books.is_unsure and self._has_batch and not self._aborting:
+            # The control session goes on while this one reads its new runs, of which it need not know.
             self._unread_runs = len(answers.claimed) + len(answers.adopted)
             self._keep_books(now)
             self._unread_runs = 0
         self._take_claimed(answers.claimed, now)
         self._cancel_runs(answers.cancelled, now)
+        # Last: a run that was found to be parked may come back in the same moment.
         for row in answers.adopted:
             self._take_adopted(row, now)
 
@@ -579,6 +581,16 @@ class Engine:
             self._give_up(jlgid, INTERNAL_FAILURE, f"could not be logged: {message}", now)
         for jlgid in settled.given_up:
             self._give_up(jlgid, ABORTED, "is not begun: another agent has given the run up", now)
+
+    def _take_lost(self, rows: list[Row], now: float) -> None:
+        """Runs that another agent has given up while this one was not registered: what they have left is not sent."""
+        for row in rows:
+            active = self._runs.get(int(row[0] or b"0"))
+            if active is not None:
+                if active.session is not None:
+                    self.pool.discard(active.session)
+                    active.session = None
+                self._give_up(active.run.jlgid, ABORTED, "goes no further: another agent has given the run up", now)
 
     def _take_begun(self, jlgid: int, jslid: int | None, now: float) -> None:
         active = self._runs.get(jlgid)

@@ -65,7 +65,7 @@ select j.jobid
  cross join (select coalesce(nullif(current_setting('role'), 'none'), session_user)::name as name) as caller
  where j.jobid = any ($1)
    and (has_function_privilege(caller.name, 'pgagent.is_administrator()', 'execute')
-        or exists (select from pg_roles r where r.rolname = j.jobowner and pg_has_role(caller.name, r.oid, 'usage')))
+        or exists (select from pg_authid r where r.rolname = j.jobowner and pg_has_role(caller.name, r.oid, 'usage')))
 """
 
 # How many connections all engines may still open, and how many engines there are. The first statement has the second
@@ -90,8 +90,7 @@ select pg_backend_pid() as pid,
        current_setting('port') as port,
        current_database() as dbname,
        current_setting('server_encoding') as encoding,
-       (select r.rolname from pg_extension e join pg_roles r on r.oid = e.extowner
-         where e.extname = 'pgagent_py') as username,
+       (select pg_get_userbyid(e.extowner) from pg_extension e where e.extname = 'pgagent_py') as username,
        current_setting('application_name') as application_name,
        t.parallel_runs,
        t.conninfo,
@@ -240,7 +239,7 @@ _CLAIMED = """
                'jlgid', r.jlgid, 'jobid', c.jobid, 'jobname', c.jobname, 'jobhostagent', c.jobhostagent,
                'started', r.jlgstart::text, 'timeout_seconds', extract(epoch from c.jobtimeout),
                'owner', c.jobowner,
-               'is_superuser', exists (select from pg_roles o where o.rolname = c.jobowner and o.rolsuper),
+               'is_superuser', exists (select from pg_authid o where o.rolname = c.jobowner and o.rolsuper),
                'steps', coalesce(l.steps, '[]')) as run,
            case when l.first_kind = 's' or c.refusal is not null then l.first_step end as first_step
       from run r
@@ -301,7 +300,7 @@ NEXT_DUE = Statement(
 
 # The log rows of entries' steps. A row of another transaction that is locked is left out; a row that an earlier
 # submission has made, whose answer was lost, is found again, by its run: a step's history may be long.
-_BEGIN = """
+_HELD = """
 ), held_run as (
     select l.jlgid from pgagent.pga_joblog l
      where l.jlgid in (select e.jlgid from entry e) and l.jlgstatus not in ('s', 'f', 'i', 'd')
@@ -314,6 +313,8 @@ _BEGIN = """
       from pgagent.pga_jobsteplog l
       join entry e on e.jlgid = l.jsljlgid and e.jstid is not distinct from l.jsljstid
      where l.jslstatus not in ('s', 'f', 'i', 'd')
+"""
+_BEGIN = """
 ), begun as (
     insert into pgagent.pga_jobsteplog (jsljlgid, jsljstid, jslstatus, jslstart)
     select e.jlgid, e.jstid, 'r', clock_timestamp()
@@ -331,7 +332,9 @@ select e.jlgid, case when l.jlgstatus in ('s', 'f', 'i', 'd') then 0 end
   from entry e
   left join pgagent.pga_joblog l on l.jlgid = e.jlgid
   left join pgagent.pga_jobstep s on s.jstid = e.jstid
- where l.jlgid is null or s.jstid is null or l.jlgstatus in ('s', 'f', 'i', 'd')
+ where l.jlgid is null
+    or s.jstid is null and e.jlgid not in (select x.jsljlgid from existing x)
+    or l.jlgstatus in ('s', 'f', 'i', 'd')
 """
 
 # jlgid, jstid. Answers jlgid, jslid for a step begun; jlgid, null for a step whose row, or whose run's row, is gone;
@@ -339,6 +342,7 @@ select e.jlgid, case when l.jlgstatus in ('s', 'f', 'i', 'd') then 0 end
 BEGIN_STEPS = Statement(
     b"begin_steps",
     "with entry as (select * from unnest($1::int4[], $2::int4[]) as e (jlgid, jstid)"
+    + _HELD
     + _BEGIN
     + ") select jsljlgid, jslid from begun"
     + _BEGUN_OR_GONE,
@@ -462,7 +466,8 @@ select e.jobid
 )
 
 # jlgid, jobid, jobname, jobhostagent, started, owner, agent's pid, steps, timeout in seconds. The run leaves the
-# engine: a ticker takes it on. Answers like BEGIN_STEPS.
+# engine: a ticker takes it on. Answers like BEGIN_STEPS. A run that an earlier submission has parked, whose answer was
+# lost, may have gone far meanwhile: it is in the queue, or with another agent.
 PARK = Statement(
     b"park",
     """
@@ -471,6 +476,13 @@ with entry as (
            (e.steps::jsonb -> 0 ->> 'jstid')::int4 as jstid, make_interval(secs => e.timeout) as timeout
       from unnest($1::int4[], $2::int4[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::int4[], $8::text[],
                   $9::float8[]) as e (jlgid, jobid, jobname, jobhostagent, started, owner, pid, steps, timeout)
+"""
+    + _HELD
+    + """
+    union all
+    select b.jlgid, b.jslid from pgagent._batch_step b join entry e on e.jlgid = b.jlgid
+    union all
+    select e.jlgid, -1 from pgagent.pga_job j join entry e on e.jobid = j.jobid where j.jobagentid <> e.pid
 """
     + _BEGIN
     + """
@@ -526,7 +538,7 @@ with ready as (
 select json_build_object(
            'jlgid', o.jlgid, 'jobid', o.jobid, 'jobname', o.jobname, 'jobhostagent', o.jobhostagent,
            'started', o.started::text, 'steps', o.steps, 'timeout_seconds', extract(epoch from o.timeout),
-           'owner', o.owner, 'is_superuser', exists (select from pg_roles r where r.rolname = o.owner and r.rolsuper)),
+           'owner', o.owner, 'is_superuser', exists (select from pg_authid r where r.rolname = o.owner and r.rolsuper)),
        o.outcome, extract(epoch from clock_timestamp() - o.started)::float8, o.cancelled_by
   from ours o
 """,
@@ -534,7 +546,8 @@ select json_build_object(
 )
 
 # Ends what dead agents' steps still execute. Their sessions carry the agent's identity as application name. An agent
-# that only stood still gets its lease back no more.
+# that only stood still gets its lease back no more; one that cannot be marked, because a client has locked its row, may
+# still get it.
 END_ORPHANS = Statement(
     b"end_orphans",
     """
@@ -554,12 +567,16 @@ select count(pg_terminate_backend(s.pid))
     on s.application_name = 'pgagent_py step ' || a.jagpid || '/'
        || (extract(epoch from a.jagbackendstart) * 1000000)::int8
  where not pgagent._agent_is_alive(a)
+   and (a.jagleaseuntil = '-infinity'
+        or a.jagpid in (select t.jagpid from stale t)
+        or not exists (select from pg_stat_get_activity(a.jagpid)))
 """,
     Kind.SCALAR,
 )
 
 # Runs of dead agents, and runs and steps that nobody answers for, become 'd'; their jobs are free. An agent whose step
-# sessions still exist is left for the next time; so is a run with a row that a client has locked, and its job with it.
+# sessions still exist is left for the next time; so is a run with a row that a client has locked, and its job with it,
+# and an agent whose session is there but could not be marked.
 # Answers how many agents are dead and still there.
 REAP = Statement(
     b"reap",
@@ -568,6 +585,7 @@ with dead as (
     select a.jagpid
       from pgagent.pga_jobagent a
      where not pgagent._agent_is_alive(a)
+       and (coalesce(a.jagleaseuntil = '-infinity', true) or not exists (select from pg_stat_get_activity(a.jagpid)))
        and not exists (
            select from pg_stat_activity s
             where s.application_name = 'pgagent_py step ' || a.jagpid || '/'
@@ -658,7 +676,7 @@ select count(*)
 )
 
 # $1 pid, $2 runs that the engine knows. What else is claimed in its name was claimed in a submission whose answer was
-# lost: no step of it has been sent.
+# lost: no step of it has been sent. Answers how many of these runs are left, because a client has locked a row.
 DISOWN = Statement(
     b"disown",
     """
@@ -682,11 +700,28 @@ with mine as (
            jsloutput = 'aborted before it was sent: the engine lost its connection'
       from mine m
      where s.jsljlgid = m.jlgid and s.jslstatus = 'r'
+), freed as (
+    update pgagent.pga_job j
+       set jobagentid = null, jobnextrun = null
+      from mine m
+     where j.jobid = m.jobid
 )
-update pgagent.pga_job j
-   set jobagentid = null, jobnextrun = null
-  from mine m
- where j.jobid = m.jobid
+select count(*)
+  from pgagent.pga_job j
+  join pgagent.pga_joblog l on l.jlgjobid = j.jobid and l.jlgstatus = 'r'
+ where j.jobagentid = $1::int4
+   and l.jlgid <> all ($2::int4[])
+   and l.jlgid not in (select m.jlgid from mine m)
+   and not exists (select from pgagent._batch_step b where b.jlgid = l.jlgid)
+""",
+    Kind.SCALAR,
+)
+
+# $1 runs that the engine knows. Those that have an end already: another agent has given them up.
+LOST_RUNS = Statement(
+    b"lost_runs",
+    """
+select l.jlgid from pgagent.pga_joblog l where l.jlgid = any ($1::int4[]) and l.jlgstatus in ('s', 'f', 'i', 'd')
 """,
     Kind.SCALAR,
 )
@@ -705,7 +740,7 @@ TERMINATE = Statement(b"terminate", "select pg_terminate_backend(e.pid) from unn
 
 STATEMENTS = (
     REGISTER, RENEW, CANCEL_REQUESTS, CLAIM, CLAIM_BY_PRIORITY, NEXT_DUE, BEGIN_STEPS, CLOSE_STEPS, WRITE_OUTPUT,
-    CLOSE_RUNS, RELEASE, PARK, ADOPT, END_ORPHANS, REAP, DISOWN, PRUNE, WATCH, CANCEL, TERMINATE,
+    CLOSE_RUNS, RELEASE, PARK, ADOPT, END_ORPHANS, REAP, DISOWN, LOST_RUNS, PRUNE, WATCH, CANCEL, TERMINATE,
 )  # fmt: skip
 
 

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow
@@ -28,18 +23,9 @@ from harness import (
     value,
     wait_until,
 )
+from harness.faults import stopped
 
 LET_THE_LEASE_RUN_OUT = "update pgagent.pga_jobagent set jagleaseuntil = now() - interval '1 hour' where jagpid = %s"
-
-
-@contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    """A process that stands still."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def test_engine_that_stands_still_is_superseded_and_writes_nothing_later(
