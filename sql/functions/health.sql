@@ -712,6 +712,36 @@ $$;
 comment on function pgagent._health_invariants() is 'health: what check_invariants finds.';
 
 -- The tables may have grown since their statistics were made: the plans go by index, as those of the engine do.
+-- The engine writes as a superuser: whoever may put a trigger on its tables is one, too.
+create function pgagent._health_rights() returns table (matter text, status text, detail text, remedy text)
+language sql volatile security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+    with danger as materialized (
+        select format('role "%s" has %s on %s', r.rolname, a.privilege_type, c.relname) as item
+          from pg_class c
+         cross join aclexplode(c.relacl) a
+          join pg_roles r on r.oid = a.grantee and not r.rolsuper
+         where c.relnamespace = 'pgagent'::regnamespace and a.privilege_type in ('TRIGGER', 'TRUNCATE')
+         union all
+        select format('trigger "%s" on %s calls a function of role "%s"', t.tgname, c.relname, r.rolname)
+          from pg_trigger t
+          join pg_class c on c.oid = t.tgrelid and c.relnamespace = 'pgagent'::regnamespace
+          join pg_proc p on p.oid = t.tgfoid
+          join pg_roles r on r.oid = p.proowner and not r.rolsuper
+         where not t.tgisinternal
+    )
+    select f.*
+      from pgagent._finding(
+               'rights', 'CRITICAL', 'ways to become a superuser',
+               array(select d.item from danger d order by d.item limit 5),
+               (select count(*) from danger),
+               'only superusers may put triggers on these tables, or empty them',
+               'REVOKE TRIGGER, TRUNCATE ON ALL TABLES IN SCHEMA pgagent FROM that role; pgagent.grant_use(role) gives what '
+               'is needed. DROP TRIGGER what you did not make.') f
+$$;
+comment on function pgagent._health_rights() is 'health: rights on our tables that lead to more rights.';
+
 create function pgagent.health() returns table (matter text, status text, detail text, remedy text)
 language plpgsql volatile security definer  -- who watches need not be an administrator
 set search_path = pg_catalog, pg_temp
@@ -736,6 +766,7 @@ begin
     return query select h.* from pgagent._health_lag(looked) h;
     return query select h.* from pgagent._health_next_wakeup(looked) h;
     return query select h.* from pgagent._health_settings() h;
+    return query select h.* from pgagent._health_rights() h;
     return query select h.* from pgagent._health_logs(looked) h;
     return query select h.* from pgagent._health_invariants() h;
 end

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.shared_database
 
 MATTERS = [
     "agents", "overdue jobs", "batch steps", "long runs", "failing jobs", "disabled jobs", "jobs that never run", "lag",
-    "next wake-up", "settings", "logs", "invariants",
+    "next wake-up", "settings", "rights", "logs", "invariants",
 ]  # fmt: skip
 
 AGENT = """
@@ -161,6 +161,25 @@ def test_only_the_first_few_are_named(connection: Connection) -> None:
     assert [name in detail for name in ('"job 0"', '"job 4"', '"job 5"')] == [True, True, False]
     assert detail.startswith("7 due for more than a minute: ")
     assert detail.endswith("; and 2 more")
+
+
+def test_rights_that_lead_to_more_rights(connection: Connection) -> None:
+    """Such as a GRANT ALL ON ALL TABLES brings."""
+    with connection.transaction(force_rollback=True):
+        connection.execute("create role clerk")
+        connection.execute("grant all on pgagent.pga_job to clerk")
+        connection.execute("grant all on schema public to clerk")
+        connection.execute("grant usage on schema pgagent to clerk")
+        connection.execute("set local role clerk")
+        connection.execute(
+            "create function public.f() returns trigger language plpgsql as $$ begin return new; end $$;"
+            "create trigger evil before update on pgagent.pga_job for each row execute function public.f()"
+        )
+        connection.execute("reset role")
+        rights = health(connection)["rights"]
+        assert rights.status == "CRITICAL"
+        for item in ('"clerk" has TRIGGER on pga_job', '"clerk" has TRUNCATE on pga_job', 'trigger "evil" on pga_job'):
+            assert item in rights.detail
 
 
 def test_role_that_may_read_and_call_is_enough(connection: Connection) -> None:
