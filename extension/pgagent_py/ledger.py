@@ -90,7 +90,9 @@ select pg_backend_pid() as pid,
        current_setting('port') as port,
        current_database() as dbname,
        current_setting('server_encoding') as encoding,
-       (select pg_get_userbyid(e.extowner) from pg_extension e where e.extname = 'pgagent_py') as username,
+       case when exists (select from pg_authid r where r.rolname = session_user and r.rolsuper) then session_user
+            else (select pg_get_userbyid(e.extowner) from pg_extension e where e.extname = 'pgagent_py')
+       end as username,
        current_setting('application_name') as application_name,
        t.parallel_runs,
        t.conninfo,

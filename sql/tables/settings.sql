@@ -36,7 +36,8 @@ comment on column pgagent.settings.timezone is
 comment on column pgagent.settings.parallel_runs is 'How many jobs one engine runs at once (1 to 1000); each needs a connection.';
 comment on column pgagent.settings.conninfo is
     'libpq settings for the connections back to this server, over the defaults: its first unix socket directory, its port, '
-    'and for the books the role that owns the extension. Steps connect as the owner of their job.';
+    'and for the books the superuser who calls run_due, or else the role that owns the extension. Steps connect as the owner of '
+    'their job.';
 comment on column pgagent.settings.connect_timeout is 'How long a connection for a step may take to be made (1 s to 1 h).';
 comment on column pgagent.settings.session_idle_timeout is
     'How long an unused step session is kept (1 s to 1 h); an open one blocks DROP DATABASE.';
