@@ -199,7 +199,7 @@ class Site:
 
     def _add_ticker(self, stack: ExitStack, conninfo: str, number: int) -> None:
         options = ("-t", "2", "-r", "10", "-l", "2", "--grace", "2", "--station", f"station {number}")
-        ticker = Ticker(conninfo, *options, environment={_MARK: str(self.evidence)})
+        ticker = Ticker(conninfo, *options, "--environment", _MARK, environment={_MARK: str(self.evidence)})
         self.tickers.append(stack.enter_context(ticker))
 
     def _is_ours(self, entry: Path) -> bool:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import final
@@ -20,10 +21,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @final
 class Ticker:
-    """``pgagent-ticker OPTIONS CONNINFO``, started on entering, with its stderr kept in a file."""
+    """``pgagent-ticker OPTIONS CONNINFO``, started on entering, with its stderr kept in a file.
 
-    def __init__(self, conninfo: str, *options: str, environment: dict[str, str] | None = None) -> None:
-        self._command = [sys.executable, "-m", "pgagent_ticker", *options, conninfo]
+    ``wrapper`` is a command that becomes the ticker, such as setpriv with its options.
+    """
+
+    def __init__(
+        self, conninfo: str, *options: str, environment: dict[str, str] | None = None, wrapper: Sequence[str] = ()
+    ) -> None:
+        self._command = [*wrapper, sys.executable, "-m", "pgagent_ticker", *options, conninfo]
         self._environment = {**os.environ, "PYTHONPATH": str(ROOT / "ticker"), **(environment or {})}
         self._directory = tempfile.TemporaryDirectory(prefix="pgagent_py-ticker-")
         self._log_path = Path(self._directory.name) / "stderr"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import shlex
 from collections.abc import Iterator
 from itertools import pairwise
@@ -50,8 +52,13 @@ def batch_database(cluster: Cluster) -> Iterator[Database]:
 @pytest.fixture(scope="module")
 def ticker(batch_database: Database, place: Path) -> Iterator[Ticker]:
     """One ticker for all tests of this module but those that start their own."""
-    environment = {"TMPDIR": str(place), "PGPASSWORD": "secret", "OF_THE_TICKER": "inherited"}
-    with Ticker(batch_database.conninfo, "-t", "60", "-l", "2", environment=environment) as ticker:
+    environment = {
+        "TMPDIR": str(place), "LANG": "C.UTF-8", "LC_TIME": "C", "TZ": "Asia/Tokyo", "ASKED_FOR": "inherited",
+        "OF_THE_TICKER": "not inherited", "PGPASSWORD": "secret", "PGUSER": "nobody", "PGHOST": "elsewhere",
+    }  # fmt: skip
+    options = ["-t", "60", "-l", "2", "--environment", "ASKED_FOR", "--environment", "GIVEN=a=b c"]
+    options += ["--environment", "PGHOST", "--environment", "NOT_THERE"]
+    with Ticker(batch_database.conninfo, *options, environment=environment) as ticker:
         yield ticker
 
 
@@ -109,11 +116,29 @@ def test_script_knows_its_job(conn: Connection) -> None:
     assert log.output == f"{run.jobid}|{name}|{step_id(conn, run.jobid)}|{run.id}|"
 
 
-def test_script_inherits_the_tickers_environment_but_no_password(conn: Connection) -> None:
-    _, (log,) = follow_job(conn, batch_step('echo "$OF_THE_TICKER $PGPASSWORD"; pwd; umask; env'))
+def test_script_gets_a_known_environment(conn: Connection, place: Path) -> None:
+    run, (log,) = follow_job(conn, batch_step("pwd; umask; env -0 | sort -z | tr '\\0' '\\n'"), name="the job")
+    entry = pwd.getpwuid(os.geteuid())
+    variables = {
+        "HOME": entry.pw_dir, "LOGNAME": entry.pw_name, "SHELL": entry.pw_shell, "USER": entry.pw_name,
+        "PATH": os.environ["PATH"], "TMPDIR": str(place), "LANG": "C.UTF-8", "LC_TIME": "C", "TZ": "Asia/Tokyo",
+        "ASKED_FOR": "inherited", "GIVEN": "a=b c", "PGHOST": "elsewhere",
+        "PGAGENT_JOBID": str(run.jobid), "PGAGENT_JOBNAME": "the job", "PGAGENT_RUNID": str(run.id),
+        "PGAGENT_STEPID": str(step_id(conn, run.jobid)),
+    }  # fmt: skip
     assert log.output is not None
-    assert log.output.startswith(f"inherited \n{Path.cwd()}\n")
-    assert "secret" not in log.output
+    directory, umask, *lines = log.output.splitlines()
+    assert (directory, int(umask, 8)) == (str(Path.cwd()), current_umask())
+    found = dict(line.split("=", 1) for line in lines)
+    of_no_interest = {
+        "PGAGENT_MARK",
+        "PWD",
+        "OLDPWD",
+        "SHLVL",
+        "_",
+        *(name for name in os.environ if name[:3] == "LC_"),
+    }
+    assert {name: value for name, value in found.items() if name not in of_no_interest - {"LC_TIME"}} == variables
 
 
 def test_directory_is_private_and_gone_afterwards(conn: Connection, place: Path) -> None:
@@ -252,6 +277,12 @@ def test_output_in_a_database_of_another_encoding(cluster: Cluster) -> None:
 def step_id(conn: Connection, jobid: int) -> int:
     """Return the id of a job's only step."""
     return int(value(conn, "select jstid from pgagent.pga_jobstep where jstjobid = %s", jobid))
+
+
+def current_umask() -> int:
+    """Return the umask of this process."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1], 8) for line in status.splitlines() if line.startswith("Umask:"))
 
 
 def peak_memory_kb(pid: int) -> int:

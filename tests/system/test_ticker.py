@@ -120,8 +120,8 @@ def test_job_for_a_host_runs_on_that_station_only(connection: Connection, databa
 def test_batch_step_of_a_host_waits_for_that_hosts_ticker(connection: Connection, database: Database) -> None:
     """The engine that runs the job's SQL need not be the ticker that runs its script."""
     with (
-        Ticker(database.conninfo, "--station", "a", environment={"PLACE": "a"}),
-        Ticker(database.conninfo, "--station", "b", environment={"PLACE": "b"}),
+        Ticker(database.conninfo, "--station", "a", "--environment", "PLACE=a"),
+        Ticker(database.conninfo, "--station", "b", "--environment", "PLACE=b"),
     ):
         for host in ("a", "b", "a", "b"):
             steps = [sql_step("select 1"), batch_step("echo $PLACE")]
@@ -275,3 +275,14 @@ def wait_until_asleep(connection: Connection, ticker: Ticker) -> None:
     """Wait until the ticker sleeps: it has asked when the next job is due."""
     asleep = "select state = 'idle' and query like '%%next_due%%' from pg_stat_activity where pid = %s"
     wait_until(lambda: value(connection, asleep, ticker.server_pid("due")), what="the ticker to sleep")
+
+
+def test_settings_of_the_database_do_not_stop_the_ticker(connection: Connection, database: Database) -> None:
+    """Its owner need not be who runs the ticker."""
+    for setting in ("statement_timeout = '1ms'", "default_transaction_read_only = on", "idle_session_timeout = '50ms'"):
+        connection.execute(f"alter database {database.name} set {setting}")
+    connection.execute("set statement_timeout = 0")
+    jobid = add_job(connection, "job", batch_step("sleep 0.5"))
+    make_due(connection, jobid)
+    with Ticker(database.conninfo, "-t", "1"):
+        assert [run.status for run in wait_for_runs(connection, jobid)] == ["s"]

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import errno
 import os
+import signal
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -10,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pgagent_ticker import scripts
+from pgagent_ticker import launch, processes
 from pgagent_ticker.guardian import Guardian
-from pgagent_ticker.scripts import BatchStep, Outcome, Script, explain_start_failure
+from pgagent_ticker.scripts import BatchStep, Outcome, Script, explain_refusal
 
 DEADLINE_SECONDS = 20.0
 MEGABYTE = 1 << 20
@@ -110,19 +112,17 @@ def test_the_directory_is_private_and_the_rest_is_the_tickers(guardian: Guardian
 def test_the_mode_does_not_depend_on_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o777)
     try:
-        scripts.write_script(str(tmp_path / "x"), b"")
+        launch.write_script(str(tmp_path / "x"), b"")
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o700
 
 
-def test_no_password_and_no_descriptor_is_handed_on(guardian: Guardian, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PGPASSWORD", "geheim")
-    monkeypatch.setenv("PGHOST", "elsewhere")
-    outcome = run(guardian, "env; ls /proc/self/fd")
-    assert "geheim" not in outcome.output
-    assert "PGHOST=elsewhere" in outcome.output
-    assert outcome.output.split()[-4:] == ["0", "1", "2", "3"]  # the last is of ls itself
+def test_no_descriptor_is_handed_on(guardian: Guardian) -> None:
+    with Path("/etc/passwd").open() as opened:
+        os.set_inheritable(opened.fileno(), True)
+        outcome = run(guardian, "readlink /proc/self/fd/0; ls /proc/self/fd")
+    assert outcome.output.split() == ["/dev/null", "0", "1", "2", "3"]  # the last is of ls itself
 
 
 @pytest.mark.parametrize("bad", ["/no/such/place", "/dev/null"])
@@ -137,15 +137,15 @@ def test_a_full_disk_fails_the_step_clearly(guardian: Guardian, monkeypatch: pyt
     def refuse(_path: str, _code: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(scripts, "write_script", refuse)
+    monkeypatch.setattr(launch, "write_script", refuse)
     outcome = run(guardian, "echo hello")
     assert outcome.exit_code == -1
     assert "No space left on device" in outcome.output
 
 
 def test_scarce_resources_are_no_fault_of_the_script() -> None:
-    assert explain_start_failure(OSError(errno.EAGAIN, "later"), b"")[0] == -1
-    assert explain_start_failure(OSError(errno.E2BIG, "too big"), b"")[0] == 126
+    assert explain_refusal(OSError(errno.EAGAIN, "later"), "it") == ("could not start it: later", -1)
+    assert explain_refusal(OSError(errno.E2BIG, "too big"), "it") == ("cannot run it: too big", 126)
 
 
 def test_a_huge_output_is_kept_at_both_ends(guardian: Guardian) -> None:
@@ -178,7 +178,7 @@ def test_many_at_once_are_not_mixed_up(guardian: Guardian) -> None:
 
 
 def test_a_process_left_behind_does_not_hold_the_step(guardian: Guardian, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scripts, "LINGER_SECONDS", 0.1)
+    monkeypatch.setattr(processes, "LINGER_SECONDS", 0.1)
     outcome = run(guardian, "sleep 60 & echo $!")
     child = int(outcome.output.split()[0])
     assert outcome.exit_code == 0
@@ -218,7 +218,7 @@ def test_a_stopped_script_hears_of_its_end(guardian: Guardian, place: Path) -> N
 def test_the_descendants_of_an_aborted_script_end_too(
     guardian: Guardian, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scripts, "LINGER_SECONDS", 0.1)
+    monkeypatch.setattr(processes, "LINGER_SECONDS", 0.1)
     code = f'setsid sleep 60 & echo $! > "$TMPDIR/far"; (trap "" TERM; exec sleep 60) & echo $!; {READY}; wait'
     outcome = abort_when_ready(guardian, code, 10.0, place)
     assert outcome.aborted
@@ -263,18 +263,58 @@ def test_works_without_pidfd(guardian: Guardian, monkeypatch: pytest.MonkeyPatch
     assert run(guardian, "echo hello; exit 4") == Outcome(4, "hello\n")
 
 
-def test_a_busy_text_file_is_tried_again(guardian: Guardian, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = scripts.command_for
-    calls = []
+@pytest.fixture(name="stopping")
+def _stopping(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process of the same user stops every child of the ticker before it executes anything."""
 
-    def busy_at_first(path: str, code: bytes) -> list[str]:
-        calls.append(path)
-        if len(calls) < 3:
-            raise OSError(errno.ETXTBSY, os.strerror(errno.ETXTBSY))
-        return original(path, code)
+    def stop(_ticker: int) -> None:
+        (place / "ready").touch()
+        os.kill(os.getpid(), signal.SIGSTOP)
 
-    monkeypatch.setattr(scripts, "command_for", busy_at_first)
-    assert run(guardian, "#!/bin/sh\necho hello") == Outcome(0, "hello\n")
+    monkeypatch.setattr(launch, "_tie_to", stop)
+
+
+@pytest.mark.usefixtures("stopping")
+def test_a_child_that_is_stopped_on_the_way_holds_up_nobody(guardian: Guardian, place: Path) -> None:
+    outcome = abort_when_ready(guardian, "echo hello", 0.1, place)
+    assert outcome.aborted
+
+
+@pytest.mark.usefixtures("stopping")
+def test_a_child_that_stays_stopped_ends_with_its_time(guardian: Guardian) -> None:
+    step = dataclasses.replace(make_step("sleep 60"), time_limit_seconds=0.2)
+    outcome = asyncio.run(Script(step, guardian, 10.0).run())
+    assert (outcome.exit_code, outcome.aborted) == (143, False)
+
+
+@pytest.mark.parametrize("mode", ["700", "000", "555"])
+def test_whatever_a_script_leaves_in_its_directory_is_removed(guardian: Guardian, place: Path, mode: str) -> None:
+    code = 'cd "$(dirname "$0")"; mkdir -p a/b/c; touch a/b/c/x; ln -s / link; chmod MODE a/b/c a/b a'
+    outcome = run(guardian, code.replace("MODE", mode))
+    assert outcome == Outcome(0, "")
+    assert list(place.iterdir()) == []
+
+
+def test_a_directory_tree_deeper_than_any_path_is_removed(guardian: Guardian, place: Path) -> None:
+    code = """#!/usr/bin/env python3
+import os, sys
+os.chdir(os.path.dirname(sys.argv[0]))
+for _ in range(3000):
+    os.mkdir("d")
+    os.chdir("d")
+"""
+    assert run(guardian, code).exit_code == 0
+    assert list(place.iterdir()) == []
+
+
+def test_a_script_that_removes_its_own_directory(guardian: Guardian, place: Path) -> None:
+    assert run(guardian, 'rm -r "$(dirname "$0")"; echo gone') == Outcome(0, "gone\n")
+    assert list(place.iterdir()) == []
+
+
+def test_signals_are_as_a_program_expects_them(guardian: Guardian) -> None:
+    outcome = run(guardian, "grep -E '^Sig(Ign|Blk)' /proc/self/status; ps -o ignored=,blocked= -p $$")
+    assert set(outcome.output.split()) == {"SigIgn:", "SigBlk:", "0" * 16}
 
 
 def test_nothing_is_left_open(guardian: Guardian) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from pgagent_ticker.target import BadConninfo, read_target, resolve
 
-PG_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGSERVICE", "PGCONNECT_TIMEOUT", "PGPASSWORD")
+PG_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGSERVICE", "PGCONNECT_TIMEOUT", "PGPASSWORD", "PGOPTIONS")
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +25,12 @@ def test_the_user_has_the_last_word() -> None:
     assert attempt["keepalives_idle"] == "99"
     assert attempt["application_name"] == "mine"
     assert "target_session_attrs" not in attempt
+
+
+def test_settings_of_roles_and_databases_do_not_reach_the_ticker_but_the_users_own_do() -> None:
+    (attempt,) = read_target("options='-c statement_timeout=5s -c geqo=off'").attempts
+    assert attempt["options"].startswith("-c role=none -c statement_timeout=0 ")
+    assert attempt["options"].endswith(" -c statement_timeout=5s -c geqo=off")
 
 
 def test_client_encoding_is_ours() -> None:
@@ -75,6 +81,13 @@ def test_passwords_are_known_and_never_shown() -> None:
     assert target.redact("the word geheim123 here") == "the word *** here"
     assert "geheim123" not in repr(target).replace(repr(target.attempts), "")
     assert not read_target("host=/run").password_given
+
+
+def test_the_password_of_the_environment_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", "geheim123")
+    target = read_target("host=/run")
+    assert target.redact("the word geheim123 here") == "the word *** here"
+    assert not target.password_given
 
 
 @pytest.mark.parametrize(

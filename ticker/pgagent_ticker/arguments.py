@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pgagent_ticker import __version__
+from pgagent_ticker.account import Account, UnknownAccount, find_account
+from pgagent_ticker.rules import Rules, Variable
 
 SHORTEST_RECONNECT_SECONDS = 10.0  # pgAgent's lower bound of -r
 MOST_BATCH_PARALLEL = 256  # three file descriptors a script: stays below the usual limit of 1024
 
 EPILOG = """\
 CONNINFO is a libpq connection string (host=... dbname=...) or URI; several words are joined by spaces.
-The PG* variables, .pgpass and pg_service.conf apply. Give no password here: other users can read it.
+The PG* variables, .pgpass and pg_service.conf apply. Give no password here: every user of this host can
+read command lines. Put it into ~/.pgpass, a file that PGPASSFILE or passfile=... names, or a service
+file (PGSERVICE, service=...), readable for the ticker's user only; or use peer authentication.
+Scripts get PATH, LANG, LC_*, TZ and TMPDIR of the ticker, HOME, USER, LOGNAME and SHELL of the user they
+run as, PGAGENT_JOBID, PGAGENT_JOBNAME, PGAGENT_STEPID, PGAGENT_RUNID, and what --environment adds.
 Exit status: 0 after SIGTERM or SIGINT, 1 after a failure of the ticker itself, 2 for a wrong command line.
 """
 
@@ -35,6 +42,7 @@ class Options:
     grace_seconds: float
     batch_parallel: int
     batch: bool
+    rules: Rules
 
 
 def parse_arguments(words: Sequence[str]) -> Options:
@@ -55,6 +63,7 @@ def parse_arguments(words: Sequence[str]) -> Options:
         grace_seconds=found.grace,
         batch_parallel=found.batch_parallel,
         batch=found.batch,
+        rules=Rules(found.run_as, tuple(found.program_directory), tuple(found.environment)),
     )
 
 
@@ -77,6 +86,7 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("conninfo", nargs="*", metavar="CONNINFO", help="where to connect; default: libpq's")
     _add_pgagent_flags(parser)
     _add_own_flags(parser)
+    _add_script_flags(parser)
     return parser
 
 
@@ -119,6 +129,34 @@ def _add_own_flags(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="name by which jobs ask for this host (jobhostagent; default: the host name)",
     )
+
+
+def _add_script_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("batch steps").add_argument
+    add("--no-batch", dest="batch", action="store_false", help="run no batch steps here")
+    add(
+        "--run-as",
+        type=_account,
+        metavar="USER",
+        help="user (name or number) as whom scripts run, with that user's groups; only root can do that",
+    )
+    add(
+        "--program-directory",
+        type=_directory,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="run no scripts, only programs in DIR: the step is one command line, not read by a shell; "
+        "may be given several times",
+    )
+    add(
+        "--environment",
+        type=_variable,
+        action="append",
+        default=[],
+        metavar="NAME[=VALUE]",
+        help="another variable for scripts, without VALUE the ticker's own; may be given several times",
+    )
     add(
         "--grace",
         type=_seconds,
@@ -133,7 +171,6 @@ def _add_own_flags(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"most scripts at a time, 1 to {MOST_BATCH_PARALLEL} (default: 32)",
     )
-    add("--no-batch", dest="batch", action="store_false", help="run no batch steps here")
 
 
 def _seconds(word: str) -> float:
@@ -157,3 +194,31 @@ def _slots(word: str) -> int:
     if not word.isascii() or not word.isdigit() or not 1 <= int(word) <= MOST_BATCH_PARALLEL:
         raise argparse.ArgumentTypeError(f'"{word}" is not between 1 and {MOST_BATCH_PARALLEL}')
     return int(word)
+
+
+def _account(word: str) -> Account:
+    if os.geteuid() != 0:
+        raise argparse.ArgumentTypeError("the ticker does not run as root: it cannot run scripts as another user")
+    try:
+        return find_account(word)
+    except UnknownAccount as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _directory(word: str) -> str:
+    if not os.path.isabs(word):  # noqa: PTH117
+        raise argparse.ArgumentTypeError(f'"{word}" is not an absolute path')
+    if not os.path.isdir(word):  # noqa: PTH112
+        raise argparse.ArgumentTypeError(f'"{word}" is not a directory')
+    return word
+
+
+def _variable(word: str) -> Variable:
+    name, separator, value = word.partition("=")
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name, re.ASCII):
+        raise argparse.ArgumentTypeError(f'"{name}" is not the name of an environment variable')
+    if name == "PGPASSWORD":
+        raise argparse.ArgumentTypeError(
+            "scripts get no password in their environment: put it into a .pgpass of theirs"
+        )
+    return Variable(name.encode(), os.fsencode(value) if separator else None)

@@ -14,6 +14,7 @@ from pgagent_ticker.connection import Connection, ConnectionLost, QueryFailed, R
 from pgagent_ticker.events import Detail
 from pgagent_ticker.guardian import Guardian
 from pgagent_ticker.output import escape, shorten
+from pgagent_ticker.rules import Rules
 from pgagent_ticker.scripts import NOT_STARTED, BatchStep, Outcome, Script
 from pgagent_ticker.session_loop import SessionLoop, Terms
 
@@ -60,11 +61,12 @@ class BatchLoop(SessionLoop):
     name = "batch"
     channel = "pgagent_batch"
 
-    def __init__(self, terms: Terms, guardian: Guardian, parallel: int, grace_seconds: float) -> None:
+    def __init__(self, terms: Terms, guardian: Guardian, parallel: int, grace_seconds: float, rules: Rules) -> None:
         super().__init__(terms)
         self._guardian = guardian
         self._parallel = parallel
         self._grace_seconds = grace_seconds
+        self._rules = rules
         self._scripts: dict[asyncio.Task[Outcome], Script] = {}
         self._reports: deque[Report] = deque()
         self._lease_seconds = 0.0
@@ -142,7 +144,7 @@ class BatchLoop(SessionLoop):
                 script.abort(f"cancelled by {cancelled[script.step.jslid]}")
 
     def _start(self, step: BatchStep) -> None:
-        script = Script(step, self._guardian, self._grace_seconds)
+        script = Script(step, self._guardian, self._grace_seconds, self._rules)
         task = asyncio.ensure_future(script.run())
         self._scripts[task] = script
         task.add_done_callback(self._take_outcome)

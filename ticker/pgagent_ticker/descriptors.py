@@ -1,10 +1,26 @@
-"""What a forked child that never executes another program must give up first."""
+"""File descriptors and signal handlers that a process must not have by chance, or must not hand on."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
+
+
+def open_standard_ones() -> None:
+    """Open those of the three standard ones that are closed: nothing else may get their numbers."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+
+
+def silence() -> None:
+    """Turn the three standard ones to /dev/null."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    if null > 2:
+        os.close(null)
 
 
 def close_all_except(*kept: int) -> None:

@@ -4,7 +4,8 @@ It holds one end of a socket and nothing else. A script makes itself known on th
 and exec, so there is no moment at which a running script is unknown; the ticker takes it off the list
 when it has ended. When the last copy of the other end is closed, the ticker is gone: the guardian kills
 the process groups still on its list, and whatever carries their mark in its environment (a grandchild
-that left the group), removes their directories, and exits.
+that left the group), removes their directories, and exits. Where scripts run as another user than the
+ticker, all but the first is done with that user's rights.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import socket
 from dataclasses import dataclass
 
 from pgagent_ticker import descriptors
+from pgagent_ticker.account import Account
 
 MARK_VARIABLE = "PGAGENT_MARK"
 _MESSAGE_BYTES = 8192
@@ -34,10 +36,14 @@ class Ward:
 class Guardian:
     """The ticker's end."""
 
-    def __init__(self) -> None:
-        """Fork the process; call it before anything big is imported, to keep it small."""
+    def __init__(self, account: Account | None = None) -> None:
+        """Fork the process; call it before anything big is imported, to keep it small.
+
+        `account` is the user as whom scripts run, None for the ticker's own.
+        """
+        self._account = account
         self._wards: dict[str, Ward] = {}
-        self._channel = _fork_guardian()
+        self._channel = _fork_guardian(account)
 
     def fileno(self) -> int:
         """A descriptor that becomes readable when the guardian has died."""
@@ -50,7 +56,7 @@ class Guardian:
     def restart(self) -> None:
         """Replace a guardian that died and tell the new one of the running scripts."""
         self.close()
-        self._channel = _fork_guardian()
+        self._channel = _fork_guardian(self._account)
         for ward in self._wards.values():
             self.announce(ward)
 
@@ -73,29 +79,26 @@ class Guardian:
             self._channel.send(message, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
 
 
-def _fork_guardian() -> socket.socket:
+def _fork_guardian(account: Account | None) -> socket.socket:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork() == 0:
         try:
-            _live(theirs)
+            _live(theirs, account)
         finally:
             os._exit(0)
     theirs.close()
     return ours
 
 
-def _live(channel: socket.socket) -> None:
+def _live(channel: socket.socket, account: Account | None) -> None:
     os.setsid()
     descriptors.detach_from_parent(channel.fileno())
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    null = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(null, standard)
-    os.close(null)
+    descriptors.silence()
     os.chdir("/")
     _name_process("pgagent-guard")
-    end_wards(_watch(channel))
+    end_wards(_watch(channel), account)
 
 
 def _name_process(name: str) -> None:
@@ -122,17 +125,16 @@ def apply_message(wards: dict[str, Ward], message: bytes) -> None:
     wards[mark.decode()] = Ward(mark.decode(), int(group), os.fsdecode(directory))
 
 
-def end_wards(wards: list[Ward]) -> None:
+def end_wards(wards: list[Ward], account: Account | None = None) -> None:
     """Kill the scripts' groups and stray descendants, and remove their directories."""
     if not wards:
         return
     for ward in wards:
         kill_group(ward.group, signal.SIGKILL)
-    kill_marked([ward.mark for ward in wards])
-    import shutil  # noqa: PLC0415  (rarely needed, and not small)
+    kill_marked([ward.mark for ward in wards], account)
+    from pgagent_ticker.directories import fork_remover  # noqa: PLC0415  (rarely needed)
 
-    for ward in wards:
-        shutil.rmtree(ward.directory, ignore_errors=True)
+    fork_remover([ward.directory for ward in wards], account)
 
 
 def kill_group(group: int, number: signal.Signals) -> None:
@@ -142,8 +144,26 @@ def kill_group(group: int, number: signal.Signals) -> None:
             os.killpg(group, number)
 
 
-def kill_marked(marks: list[str]) -> None:
-    """Kill every process whose environment carries one of these marks."""
+def kill_marked(marks: list[str], account: Account | None = None) -> None:
+    """Kill every process of this user whose environment carries one of these marks.
+
+    Root of a container may not read the environments of others: a child takes the user's rights.
+    """
+    if account is None:
+        _kill_all_marked(marks)
+        return
+    child = os.fork()
+    if child == 0:
+        try:
+            descriptors.detach_from_parent()
+            account.assume_rights()
+            _kill_all_marked(marks)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+
+
+def _kill_all_marked(marks: list[str]) -> None:
     words = [f"{MARK_VARIABLE}={mark}".encode() for mark in marks]
     for _ in range(_SCAN_ROUNDS):
         if not _kill_marked_once(words):

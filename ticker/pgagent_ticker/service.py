@@ -34,7 +34,7 @@ class Service:
         terms = Terms(target, options.station, options.interval_seconds, options.reconnect_seconds, log)
         self._batch = None
         if guardian is not None:
-            self._batch = BatchLoop(terms, guardian, options.batch_parallel, options.grace_seconds)
+            self._batch = BatchLoop(terms, guardian, options.batch_parallel, options.grace_seconds, options.rules)
         self._loops: list[SessionLoop] = [DueLoop(terms)]
         if self._batch is not None:
             self._loops.append(self._batch)

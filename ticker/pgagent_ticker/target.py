@@ -17,6 +17,20 @@ DEFAULTS = {
     "tcp_user_timeout": "20000",  # milliseconds
     "fallback_application_name": "pgagent-ticker",
 }
+# What a role or a database sets is for its users' sessions; the user's own options come after these.
+SESSION_OPTIONS = " ".join(
+    f"-c {setting}"
+    for setting in (
+        "role=none",
+        "statement_timeout=0",
+        "lock_timeout=0",
+        "idle_session_timeout=0",
+        "idle_in_transaction_session_timeout=0",
+        "default_transaction_read_only=off",
+        "default_transaction_deferrable=off",
+        "default_transaction_isolation=read\\ committed",
+    )
+)
 DEFAULT_CONNECT_TIMEOUT_SECONDS = 10
 
 
@@ -34,7 +48,7 @@ class Target:
     _secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def redact(self, text: str) -> str:
-        """The text without the passwords of the connection string."""
+        """The text without the passwords of the connection string and the environment."""
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
@@ -46,13 +60,15 @@ def read_target(conninfo: str) -> Target:
         given = {key: str(value) for key, value in conninfo_to_dict(conninfo).items() if value is not None}
         inherited = _inherited()
         timeout = _timeout_seconds(given.get("connect_timeout") or inherited.get("connect_timeout"))
-        settings = {**DEFAULTS, **given, "client_encoding": "UTF8"}
+        options = f"{SESSION_OPTIONS} {given.get('options') or inherited.get('options', '')}".strip()
+        settings = {**DEFAULTS, **given, "client_encoding": "UTF8", "options": options}
         # What a service of the connection string says goes before the PG* variables, and only libpq reads it.
         attempts = _split_hosts(settings, {} if "service" in given else inherited)
         make_conninfo("", **attempts[0])
     except (psycopg.Error, ValueError) as error:
         raise BadConninfo(_safe_reason(conninfo, str(error))) from None
-    secrets = tuple(given[key] for key in ("password", "sslpassword") if len(given.get(key, "")) >= 4)
+    words = (given.get("password", ""), given.get("sslpassword", ""), inherited.get("password", ""))
+    secrets = tuple(word for word in words if len(word) >= 4)
     return Target(tuple(attempts), timeout, bool(given.get("password")), secrets)
 
 
