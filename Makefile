@@ -16,13 +16,13 @@ SUDO ?= $(shell test "$$(id -u)" = 0 || echo sudo)
 TESTS ?=
 PYTEST_FLAGS ?=
 MINUTES ?= 10
+ROUNDS ?= 1
 SEED ?=
-MINUTES ?=
 # A procedure that commits cannot pin its search_path: its names are qualified instead.
 PGSPOT_FLAGS ?= --ignore-lang plpython3u --proc-without-search-path \
     'pgagent.run_until_idle(station pg_catalog.text,INOUT succeeded integer,INOUT failed integer,INOUT aborted integer)'
 
-.PHONY: help build install uninstall deps test lint typecheck format bench soak demo demo-stop clean
+.PHONY: help build install uninstall deps test lint typecheck format bench soak faults drill demo demo-stop clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -68,6 +68,11 @@ bench: deps ## measure, beside Debian's pgagent
 soak: deps ## run jobs for 10 minutes as fast as they run: does memory grow? (MINUTES=60)
 	@$(MAKE) --no-print-directory install
 	cd tests && PG_CONFIG="$(PG_CONFIG)" ../$(VENV)/python -m benchmarks soak $(if $(MINUTES),--minutes $(MINUTES))
+
+faults: deps ## the faults of docs/faults.md, each at every point (ROUNDS=20)
+	@$(MAKE) --no-print-directory install
+	@set -e; for round in $$(seq $(ROUNDS)); do echo "round $$round of $(ROUNDS)"; \
+	    PG_CONFIG="$(PG_CONFIG)" $(VENV)/python -m pytest -q -m "thorough or not thorough" tests/system/test_fault_*.py; done
 
 drill: deps ## kill, cut and starve agents and server at random (MINUTES=10 SEED=...)
 	@$(MAKE) --no-print-directory install

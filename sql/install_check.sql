@@ -54,6 +54,28 @@ begin
                    'then run CREATE EXTENSION pgagent_py again.';
     end if;
 
+    -- Who may create objects in the schema could add functions that calls of ours resolve to.
+    select case when may.roleid operator(pg_catalog.=) 0 then 'PUBLIC'
+                else pg_catalog.format('role "%s"', r.rolname) end
+      into resident
+      from pg_catalog.pg_namespace n
+     cross join lateral (
+           select n.nspowner
+            union all
+           select a.grantee from pg_catalog.aclexplode(n.nspacl) a where a.privilege_type operator(pg_catalog.=) 'CREATE') may (roleid)
+      left join pg_catalog.pg_roles r on r.oid operator(pg_catalog.=) may.roleid
+     where n.oid operator(pg_catalog.=) pg_catalog.to_regnamespace('pgagent')
+       and not coalesce(r.rolsuper, false)
+     order by 1
+     limit 1;
+    if found then
+        raise exception using
+            errcode = 'duplicate_schema',
+            message = pg_catalog.format('schema "pgagent" exists already, and %s may create objects in it', resident),
+            detail = 'Whoever may do that could have the engine call functions of his own.',
+            hint = 'DROP SCHEMA pgagent, which is empty, then run CREATE EXTENSION pgagent_py again.';
+    end if;
+
     if pg_catalog.to_regnamespace('pgagent') is null then
         create schema pgagent;
     else

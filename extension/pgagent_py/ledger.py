@@ -124,6 +124,18 @@ class Statement:
 
 LISTEN = Statement(b"listen", "listen pgagent_due", Kind.SCALAR)
 
+# Parameters hold what is in the steps of jobs, passwords too: they are not for the server's log. For superusers only.
+HUSH = Statement(
+    b"hush",
+    """
+select set_config(s.name, '0', false)
+  from pg_settings s
+ where s.name = 'log_parameter_max_length'
+   and (select r.rolsuper from pg_roles r where r.rolname = current_user)
+""",
+    Kind.SCALAR,
+)
+
 # $1 pid, $2 backend start in microseconds, $3 station, $4 lease in seconds. No row: an agent with this pid, which is
 # dead or has lost its runs, must be cleaned up first.
 REGISTER = Statement(
@@ -839,7 +851,8 @@ class Ledger:
         pgconn.enter_pipeline_mode()
         for statement in STATEMENTS:
             pgconn.send_prepare(statement.name, statement.sql.encode())
-        pgconn.send_query_params(LISTEN.sql.encode(), None)
+        for statement in (HUSH, LISTEN):
+            pgconn.send_query_params(statement.sql.encode(), None)
         pgconn.pipeline_sync()
         self._syncs = 1
         self._link.flush()

@@ -22,10 +22,15 @@ OTHER_DATABASE_KEPT_SECONDS = 0.5
 INVALID_AUTHORIZATION = "28"
 
 
-# Files of the server, which only a superuser may have it read; and what would log in by them.
+# Files of the server, which only a superuser may have it read; and what would log in by them. By its options a session
+# loads libraries as soon as it is let in, before it is known that no password was asked for.
 SETTINGS_OF_SUPERUSERS = (
     "passfile", "service", "servicefile", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslcrldir", "sslkeylogfile",
+    "options",
 )  # fmt: skip
+
+
+HBA_KEYWORDS = ("all", "sameuser", "samerole", "samegroup", "replication")
 
 
 class InvalidTarget(ValueError):
@@ -80,6 +85,7 @@ class Loopback:
             "intervalstyle": "postgres",
             "timezone": "UTC",
             "client_min_messages": "error",
+            "log_parameter_max_length_on_error": "0",
             "jit": "off",
             # The tables change too fast for their statistics: an index, entry by entry, is always right.
             "enable_seqscan": "off",
@@ -159,7 +165,7 @@ def find_server_user() -> str:
 
 def advise_login(owner: str, dbname: str, server_user: str) -> str:
     """What would let an owner log in through the server's own socket."""
-    names = [name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) else f'"{name}"' for name in (dbname, owner)]
+    names = [_name_in_hba(dbname, "DATABASE"), _name_in_hba(owner, "ROLE")]
     return (
         "steps log in as the owner of their job; to allow it, put into pg_hba.conf, before other lines for it:\n"
         f"local {names[0]} {names[1]} peer map=pgagent_py\n"
@@ -167,6 +173,16 @@ def advise_login(owner: str, dbname: str, server_user: str) -> str:
         f"pgagent_py {server_user} {names[1]}\n"
         "then SELECT pg_reload_conf()"
     )
+
+
+def _name_in_hba(name: str, substitute: str) -> str:
+    """A name as pg_hba.conf and pg_ident.conf read it; not one that would be lines of its own there."""
+    if not name.isprintable():
+        return substitute
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) and name not in HBA_KEYWORDS:
+        return name
+    quoted = name.replace('"', '""')
+    return f'"{quoted}"'
 
 
 def parse(conninfo: str) -> dict[str, str]:

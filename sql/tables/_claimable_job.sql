@@ -19,7 +19,8 @@ create view pgagent._claimable_job as
                select
                  from pgagent.settings t
                 where t.total_runs is not null
-                  and t.total_runs <= (select count(*) from pgagent.pga_job o where o.jobagentid is not null));
+                  and t.total_runs <= (select count(*) from pgagent.pga_job o where o.jobagentid is not null))
+  with check option;  -- nor are rows written through it that its writer would not see
 
 comment on view pgagent._claimable_job is
     'Enabled jobs that nobody runs and that no lock, no limit of their class and no limit of all keeps from running.';

@@ -41,6 +41,28 @@ $$;
 comment on function pgagent.settings_trigger() is
     'Keeps one row in settings, refuses unknown time zones, recomputes all jobs when the time zone changes.';
 
+-- An INSERT becomes an UPDATE above, with the rights of the owner, before the policies would refuse its row.
+create function pgagent.settings_access_trigger() returns trigger
+language plpgsql volatile security invoker  -- the writer's rights count
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if row_security_active('pgagent.settings') then
+        raise exception using
+            errcode = 'insufficient_privilege',
+            message = 'permission denied for table "settings"',
+            hint = 'The settings are for superusers, whatever was granted.';
+    end if;
+    return new;
+end
+$$;
+comment on function pgagent.settings_access_trigger() is 'Refuses rows of those whom the policies do not let write the settings.';
+
+-- The first one, by its name.
+create trigger settings_access
+    before insert on pgagent.settings
+    for each row execute function pgagent.settings_access_trigger();
+comment on trigger settings_access on pgagent.settings is 'Superusers only.';
 create trigger settings_check
     before insert or update or delete on pgagent.settings
     for each row execute function pgagent.settings_trigger();

@@ -90,6 +90,9 @@ _UNCOMMENTED = """
     union all
     select 'trigger ' || tgname || ' on ' || tgrelid::regclass from pg_trigger t join pg_class c on c.oid = tgrelid
     where relnamespace = 'pgagent'::regnamespace and not tgisinternal and obj_description(t.oid, 'pg_trigger') is null
+    union all
+    select 'policy ' || polname || ' on ' || polrelid::regclass from pg_policy p join pg_class c on c.oid = polrelid
+    where relnamespace = 'pgagent'::regnamespace and obj_description(p.oid, 'pg_policy') is null
 """
 
 _NOT_OF_THE_EXTENSION = """
@@ -112,6 +115,40 @@ _NOT_OF_THE_EXTENSION = """
         where d.refclassid = 'pg_extension'::regclass and d.deptype = 'e' and e.extname = 'pgagent_py'
           and (d.classid, d.objid) = (object.classid, object.objid))
 """
+
+# Of whatever kind: what lies in a schema depends on it.
+_STRANGERS = """
+    select pg_describe_object(d.classid, d.objid, 0)
+    from pg_depend d
+    where d.refclassid = 'pg_namespace'::regclass and d.refobjid = 'pgagent'::regnamespace and d.deptype = 'n'
+      and not exists (
+          select from pg_depend m join pg_extension e on e.oid = m.refobjid
+          where m.refclassid = 'pg_extension'::regclass and m.deptype = 'e' and e.extname = 'pgagent_py'
+            and (m.classid, m.objid) = (d.classid, d.objid))
+"""
+
+# Rows of a job, of whom they are for, and why a table has no policy although it has row-level security.
+WITHOUT_POLICY = {
+    "settings": "conninfo may hold a password",
+    "_batch_step": "who could write it would have it executed by the ticker",
+    "_prune_walk": "the engine's own",
+    "_alarm": "the engine's own",
+    "_claim_turn": "the engine's own",
+}
+
+# Job users write through a policy what they see through it; who may not write has no policy for it.
+POLICIES = {
+    "pga_jobagent": {"r"},
+    "pga_jobclass": {"r", "*"},
+    "pga_job": {"r", "a", "w", "d"},
+    "pga_jobstep": {"r", "*"},
+    "pga_schedule": {"*"},
+    "pga_exception": {"*"},
+    "pga_joblog": {"r"},
+    "pga_jobsteplog": {"r"},
+    "event": {"r", "d"},
+    "_cancel_request": {"r", "a"},
+}
 
 _MEMBERS_ELSEWHERE = """
     select pg_describe_object(d.classid, d.objid, 0)
@@ -189,6 +226,88 @@ def test_security_definer_has_a_reason(catalog: Connection[TupleRow]) -> None:
     )
 
 
+def test_every_table_has_row_level_security(catalog: Connection[TupleRow]) -> None:
+    """Without FORCE: the engine works as the owner."""
+    found = catalog.execute(
+        "select relname::text, relrowsecurity, relforcerowsecurity from pg_class"
+        " where relnamespace = 'pgagent'::regnamespace and relkind in ('r', 'p')"
+    ).fetchall()
+    assert {name for name, enabled, forced in found if not enabled or forced} == set()
+    assert {name for name, *_ in found} == set(POLICIES) | set(WITHOUT_POLICY)
+
+
+def test_policies_are_those_of_the_list(catalog: Connection[TupleRow]) -> None:
+    """For everybody, and none that widens another one unnoticed."""
+    found = catalog.execute(
+        "select c.relname::text, array_agg(p.polcmd::text) from pg_policy p join pg_class c on c.oid = p.polrelid"
+        " where c.relnamespace = 'pgagent'::regnamespace and p.polpermissive and p.polroles = '{0}' group by 1"
+    ).fetchall()
+    assert {name: set(commands) for name, commands in found} == POLICIES
+    assert names(catalog, "select polname::text from pg_policy where not polpermissive or polroles <> '{0}'") == []
+
+
+def test_policies_call_no_function_of_users(catalog: Connection[TupleRow]) -> None:
+    """Nor one of ours: a GRANT on the tables is enough."""
+    called = names(
+        catalog,
+        "select distinct d.refobjid::regprocedure::text from pg_depend d"
+        " where d.classid = 'pg_policy'::regclass and d.refclassid = 'pg_proc'::regclass",
+    )
+    assert called == []
+
+
+def test_views_cannot_be_written_past_the_policies(catalog: Connection[TupleRow]) -> None:
+    """What is written through a view is written with the rights of its owner."""
+    loose = names(
+        catalog,
+        "select table_name::text from information_schema.views where table_schema = 'pgagent'"
+        " and (is_insertable_into = 'YES' or is_updatable = 'YES') and check_option <> 'CASCADED'",
+    )
+    assert loose == []
+
+
+def test_one_role_owns_everything(catalog: Connection[TupleRow]) -> None:
+    owners = names(
+        catalog,
+        "select relowner::regrole::text from pg_class where relnamespace = 'pgagent'::regnamespace"
+        f" union select proowner::regrole::text from pg_proc where {NAMESPACE}"
+        " union select nspowner::regrole::text from pg_namespace where nspname = 'pgagent'"
+        " union select extowner::regrole::text from pg_extension where extname = 'pgagent_py'",
+    )
+    assert owners == ["postgres"]
+
+
+@pytest.mark.parametrize(
+    ("grant", "definers"),
+    [
+        ("grant_use", set()),
+        ("grant_administration", set()),
+        (
+            "grant_ticker",
+            {"run_due", "next_due", "take_batch_steps", "finish_batch_step", "cancelled_batch_steps", "_wait_for_work"},
+        ),
+    ],
+)
+def test_who_works_with_rights_of_the_owner(catalog: Connection[TupleRow], grant: str, definers: set[str]) -> None:
+    """No job user calls a function that does; a ticker those few."""
+    with catalog.transaction(force_rollback=True):
+        catalog.execute("create role somebody")
+        catalog.execute(f"select pgagent.{grant}('somebody')")
+        found = names(
+            catalog,
+            f"select proname::text from pg_proc where {NAMESPACE} and prosecdef"
+            " and has_function_privilege('somebody', oid, 'execute')",
+        )
+        assert set(found) == definers
+        more = names(
+            catalog,
+            "select distinct a.privilege_type from pg_class c cross join lateral aclexplode(c.relacl) a"
+            " where c.relnamespace = 'pgagent'::regnamespace and a.grantee = 'somebody'::regrole"
+            " and (a.is_grantable or a.privilege_type in ('TRIGGER', 'TRUNCATE', 'REFERENCES'))",
+        )
+        assert more == []
+
+
 def test_everything_has_a_comment(catalog: Connection[TupleRow]) -> None:
     assert names(catalog, _UNCOMMENTED) == []
 
@@ -205,6 +324,7 @@ def test_comments_are_sentences(catalog: Connection[TupleRow]) -> None:
 
 def test_everything_in_the_schema_belongs_to_the_extension(catalog: Connection[TupleRow]) -> None:
     assert names(catalog, _NOT_OF_THE_EXTENSION) == []
+    assert names(catalog, _STRANGERS) == []
 
 
 def test_the_extension_has_nothing_outside_its_schema(catalog: Connection[TupleRow]) -> None:

@@ -219,6 +219,12 @@ POINTS = {
 at_every_point = pytest.mark.parametrize("point", POINTS)
 
 
+def at(first: str, *others: str) -> pytest.MarkDecorator:
+    """The fault at one point in every run of the tests, at the others in thorough ones."""
+    thorough = [pytest.param(point, marks=pytest.mark.thorough) for point in others]
+    return pytest.mark.parametrize("point", [first, *thorough])
+
+
 def run_through(
     name: str,
     database: Database,
@@ -260,7 +266,7 @@ def test_engine_terminated_at(point: str, fault_database: Database, tmp_path: Pa
     run_through(point, fault_database, tmp_path, end_engine)
 
 
-@pytest.mark.parametrize("point", ["claiming", "begun", "ended", "closed", "parked"])
+@at("ended", "claiming", "begun", "closed", "parked")
 def test_engine_killed_at(point: str, fault_database: Database, tmp_path: Path) -> None:
     """The server ends all sessions then, and recovers."""
 
@@ -271,7 +277,7 @@ def test_engine_killed_at(point: str, fault_database: Database, tmp_path: Path) 
     run_through(point, fault_database, tmp_path, kill_engine)
 
 
-@pytest.mark.parametrize("point", ["claiming", "ended"])
+@at("ended", "claiming")
 def test_server_killed_at(point: str, fault_cluster: Cluster, fault_database: Database, tmp_path: Path) -> None:
     def kill_server(stage: Stage) -> None:
         fault_cluster.kill_postmaster()
@@ -281,7 +287,7 @@ def test_server_killed_at(point: str, fault_cluster: Cluster, fault_database: Da
     run_through(point, fault_database, tmp_path, kill_server)
 
 
-@pytest.mark.parametrize("point", ["claimed", "executing", "retry", "adopting"])
+@at("executing", "claimed", "retry", "adopting")
 def test_ticker_killed_at(point: str, fault_database: Database, tmp_path: Path) -> None:
     """Its sessions notice it when they have something to say to it."""
 
@@ -295,7 +301,7 @@ def test_ticker_killed_at(point: str, fault_database: Database, tmp_path: Path) 
     run_through(point, fault_database, tmp_path, kill_ticker)
 
 
-@at_every_point
+@at("begun", *(point for point in POINTS if point != "begun"))
 def test_control_session_terminated_at(point: str, fault_database: Database, tmp_path: Path) -> None:
     """The engine makes a new one: nothing is lost."""
     all_done = {"s": POINTS[point].lost.get("s", 1)}

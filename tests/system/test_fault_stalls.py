@@ -198,7 +198,7 @@ def test_no_step_is_sent_in_the_last_quarter_of_the_lease(fault_database: Databa
         assert value(watcher, COUNT_DONE) == 1
 
 
-@pytest.mark.parametrize("executing", [True, False])
+@pytest.mark.parametrize("executing", [True, pytest.param(False, marks=pytest.mark.thorough)])
 def test_agent_that_cannot_be_marked_is_not_superseded(
     fault_database: Database, watcher: Connection, executing: bool
 ) -> None:

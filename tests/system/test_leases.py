@@ -23,43 +23,8 @@ from harness import (
     value,
     wait_until,
 )
-from harness.faults import stopped
 
 LET_THE_LEASE_RUN_OUT = "update pgagent.pga_jobagent set jagleaseuntil = now() - interval '1 hour' where jagpid = %s"
-
-
-def test_engine_that_stands_still_is_superseded_and_writes_nothing_later(
-    connection: Connection[TupleRow], database: Database
-) -> None:
-    connection.execute("update pgagent.settings set agent_lease = '5 s'")
-    hold_steps(connection)
-    jobid = add_job(connection, "job", sql_step(WAITING_CODE, on_error="i"), sql_step("select 1"))
-    make_due(connection, jobid)
-    with (
-        psycopg.connect(database.conninfo, autocommit=True) as stuck,
-        psycopg.connect(database.conninfo, autocommit=True) as other,
-    ):
-        run_until_held(stuck)
-        stuck.pgconn.send_query(b"select * from pgagent.run_due('1 min')")
-        with stopped(stuck.info.backend_pid):
-            wait_until(
-                lambda: run_due(other, "0.2 s") is not None and runs(connection, jobid)[0].status == "d",
-                20,
-                "the other agent to give the run up",
-            )
-            assert held_steps(connection) == 0
-            make_due(connection, jobid)
-            connection.execute("select pg_advisory_unlock_all()")
-            run_due(other)
-        while stuck.pgconn.get_result() is not None:
-            pass
-        assert [run.status for run in runs(connection, jobid)] == ["d", "s"]
-        assert [log.status for log in step_logs(connection, runs(connection, jobid)[0])] == ["d"]
-        again = add_job(connection, "again", sql_step("select 1"))
-        make_due(connection, again)
-        run_due(stuck)
-        assert [run.status for run in runs(connection, again)] == ["s"]
-        assert connection.execute("select * from pgagent.check_invariants()").fetchall() == []
 
 
 def test_session_that_does_not_come_back_is_superseded(connection: Connection[TupleRow], database: Database) -> None:
@@ -112,28 +77,6 @@ def test_agent_that_works_keeps_its_lease(connection: Connection[TupleRow], data
         connection.execute("select pg_advisory_unlock_all()")
         run_due(engine)
     assert runs(connection, jobid)[0].status == "s"
-
-
-def test_ticker_that_stands_still_with_a_script_is_superseded(
-    connection: Connection[TupleRow], database: Database
-) -> None:
-    connection.execute("update pgagent.settings set agent_lease = '5 s'")
-    jobid = add_job(connection, "job", batch_step("sleep 30"))
-    make_due(connection, jobid)
-    taken = "select count(*) from pgagent._batch_step where taken"
-    with Ticker(database.conninfo, "-t", "1") as stuck:
-        wait_until(lambda: value(connection, taken) == 1, what="the script to start")
-        with stopped(stuck.pid):
-            wait_until(
-                lambda: run_due(connection, "0.2 s") is not None and runs(connection, jobid)[0].status == "d",
-                30,
-                "the run to be given up",
-            )
-            assert value(connection, "select count(*) from pgagent._batch_step") == 0
-        again = add_job(connection, "again", batch_step("echo done"))
-        make_due(connection, again)
-        wait_until(lambda: [run.status for run in runs(connection, again)] == ["s"], 30, "the ticker to go on")
-    assert [run.status for run in runs(connection, jobid)] == ["d"]
 
 
 def test_script_outlives_the_lease_of_a_ticker_that_works(connection: Connection[TupleRow], database: Database) -> None:

@@ -118,6 +118,25 @@ def test_advice_quotes_names_that_need_it() -> None:
     assert 'pgagent_py postgres "job user"' in advice
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("jobs", "jobs"),
+        ("all", '"all"'),
+        ("replication", '"replication"'),
+        ("two words", '"two words"'),
+        ('q"uote', '"q""uote"'),
+        ("+group", '"+group"'),
+        ("größer", '"größer"'),
+        ("x\nlocal all all trust", "DATABASE"),
+        ("\u2028", "DATABASE"),
+    ],
+)
+def test_advice_has_one_line_for_one_name(name: str, written: str) -> None:
+    """Whoever names a database in a step must not write lines for pg_hba.conf."""
+    assert f"\nlocal {written} alice peer map=pgagent_py\n" in advise_login("alice", name, "postgres")
+
+
 def test_settings_of_the_installation_do_not_choose_the_database_or_the_name() -> None:
     loopback = replace(LOOPBACK, overrides="dbname=evil application_name=mine options='-c work_mem=64MB'")
     step = settings_of(loopback.step_target("other", "postgres").conninfo)
@@ -135,6 +154,8 @@ def test_control_session_is_out_of_reach_of_roles_and_databases_settings() -> No
         "statement_timeout=0",
         "default_transaction_read_only=off",
         "search_path=pg_catalog,pg_temp",
+        "role=none",
+        "log_parameter_max_length_on_error=0",
         "datestyle=ISO,YMD",
         "timezone=UTC",
     ):
