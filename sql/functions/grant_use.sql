@@ -62,8 +62,18 @@ as $$
 $$;
 comment on function pgagent._rights_of_ticker() is 'The privileges of a role that runs jobs.';
 
-create function pgagent._check_role(role name) returns void
-language plpgsql stable security invoker
+create function pgagent._rights_of_administrator() returns setof text
+language sql immutable security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+    values ('execute on function pgagent.is_administrator()'),
+           ('insert, update, delete on pgagent.pga_jobclass'),
+           ('usage on sequence pgagent.pga_jobclass_jclid_seq')
+$$;
+comment on function pgagent._rights_of_administrator() is 'The privileges of an administrator, besides those of use.';
+
+create function pgagent._change_rights(role name, statement text, rights text[]) returns void
+language plpgsql volatile security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -73,101 +83,59 @@ begin
             message = format('role "%s" does not exist', role),
             hint = 'CREATE ROLE makes one. Nothing is granted to PUBLIC.';
     end if;
-end
-$$;
-comment on function pgagent._check_role(name) is 'Error 42704 unless there is such a role.';
-
-create function pgagent.grant_use(role name) returns void
-language plpgsql volatile security invoker
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    rights text;
-begin
-    perform pgagent._check_role(role);
-    for rights in select r from pgagent._rights_of_use() r loop
-        execute format('grant %s to %I', rights, role);
+    for position in 1 .. cardinality(rights) loop
+        execute format(statement, rights[position], role);
     end loop;
 end
 $$;
+comment on function pgagent._change_rights(name, text, text[]) is
+    'Executes grant %s to %I, or revoke %s from %I, for each of these rights. Error 42704 unless there is such a role.';
+
+create function pgagent.grant_use(role name) returns void
+language sql volatile security invoker
+set search_path = pg_catalog, pg_temp
+as $$ select pgagent._change_rights(role, 'grant %s to %I', array(select pgagent._rights_of_use())) $$;
 comment on function pgagent.grant_use(name) is
     'Lets a role have jobs: to define them, to see them and their logs, to run and to cancel them. Call it as superuser. '
     'The jobs run as their owner: pgagent.check_owner(role) says whether that role can log in.';
 
 create function pgagent.revoke_use(role name) returns void
-language plpgsql volatile security invoker
+language sql volatile security invoker
 set search_path = pg_catalog, pg_temp
-as $$
-declare
-    rights text;
-begin
-    perform pgagent._check_role(role);
-    for rights in select r from pgagent._rights_of_use() r loop
-        execute format('revoke %s from %I', rights, role);
-    end loop;
-end
-$$;
+as $$ select pgagent._change_rights(role, 'revoke %s from %I', array(select pgagent._rights_of_use())) $$;
 comment on function pgagent.revoke_use(name) is
     'Takes back what grant_use gave. The jobs of the role stay and go on running: UPDATE pgagent.pga_job SET jobenabled = false '
     'WHERE jobowner = ... ends that. A role that is a ticker too needs grant_ticker again.';
 
 create function pgagent.grant_ticker(role name) returns void
-language plpgsql volatile security invoker
+language sql volatile security invoker
 set search_path = pg_catalog, pg_temp
-as $$
-declare
-    rights text;
-begin
-    perform pgagent._check_role(role);
-    for rights in select r from pgagent._rights_of_ticker() r loop
-        execute format('grant %s to %I', rights, role);
-    end loop;
-end
-$$;
+as $$ select pgagent._change_rights(role, 'grant %s to %I', array(select pgagent._rights_of_ticker())) $$;
 comment on function pgagent.grant_ticker(name) is
     'Lets a role run what is due, as a ticker does: every job as its owner. It sees no job by that, except the code of the batch steps '
     'that it takes. Call it as superuser.';
 
 create function pgagent.revoke_ticker(role name) returns void
-language plpgsql volatile security invoker
+language sql volatile security invoker
 set search_path = pg_catalog, pg_temp
-as $$
-declare
-    rights text;
-begin
-    perform pgagent._check_role(role);
-    for rights in select r from pgagent._rights_of_ticker() r loop
-        execute format('revoke %s from %I', rights, role);
-    end loop;
-end
-$$;
+as $$ select pgagent._change_rights(role, 'revoke %s from %I', array(select pgagent._rights_of_ticker())) $$;
 comment on function pgagent.revoke_ticker(name) is
     'Takes back what grant_ticker gave. A role that has jobs too needs grant_use again.';
 
 create function pgagent.grant_administration(role name) returns void
-language plpgsql volatile security invoker
+language sql volatile security invoker
 set search_path = pg_catalog, pg_temp
 as $$
-begin
-    perform pgagent.grant_use(role);
-    execute format('grant execute on function pgagent.is_administrator() to %I', role);
-    execute format('grant insert, update, delete on pgagent.pga_jobclass to %I', role);
-    execute format('grant usage on sequence pgagent.pga_jobclass_jclid_seq to %I', role);
-end
+    select pgagent._change_rights(role, 'grant %s to %I',
+                                  array(select pgagent._rights_of_use() union all select pgagent._rights_of_administrator()))
 $$;
 comment on function pgagent.grant_administration(name) is
     'Lets a role see all jobs and say when and whether they run: enable, disable, run, cancel, delete them, change schedules and classes. '
     'What a job executes only its owner changes. Call it as superuser.';
 
 create function pgagent.revoke_administration(role name) returns void
-language plpgsql volatile security invoker
+language sql volatile security invoker
 set search_path = pg_catalog, pg_temp
-as $$
-begin
-    perform pgagent._check_role(role);
-    execute format('revoke execute on function pgagent.is_administrator() from %I', role);
-    execute format('revoke insert, update, delete on pgagent.pga_jobclass from %I', role);
-    execute format('revoke usage on sequence pgagent.pga_jobclass_jclid_seq from %I', role);
-end
-$$;
-comment on function pgagent.revoke_administration(name) is 'Takes that back; what grant_use gave stays.';
+as $$ select pgagent._change_rights(role, 'revoke %s from %I', array(select pgagent._rights_of_administrator())) $$;
+comment on function pgagent.revoke_administration(name) is
+    'Takes that back; what grant_use gave stays.';
