@@ -29,11 +29,14 @@ class People:
         self._sessions: list[Session] = []
 
     def __enter__(self) -> People:
-        for role in ROLES:
-            self._superuser.execute(f"create role {role} {'nologin' if role == 'team' else 'login'}")
-        self._superuser.execute("grant team to alice")
-        self._superuser.execute("select pgagent.grant_use(r) from unnest('{alice, bob, team}'::name[]) r")
-        self._superuser.execute("select pgagent.grant_administration('dba'), pgagent.grant_ticker('ticker')")
+        # In one message: one transaction.
+        made = [f"create role {role} {'nologin' if role == 'team' else 'login'}" for role in ROLES]
+        granted = [
+            "grant team to alice",
+            "select pgagent.grant_use(r) from unnest('{alice, bob, team}'::name[]) r",
+            "select pgagent.grant_administration('dba'), pgagent.grant_ticker('ticker')",
+        ]
+        self._superuser.execute("; ".join([*made, *granted]))
         return self
 
     def __exit__(
@@ -42,8 +45,9 @@ class People:
         for session in self._sessions:
             session.close()
         self._superuser.execute("delete from pgagent.pga_job")
-        for role in ROLES:
-            drop_role(self._superuser, role)
+        found = self._superuser.execute("select rolname from pg_roles where rolname = any (%s)", (list(ROLES),))
+        roles = sql.SQL(", ").join(sql.Identifier(role) for (role,) in found.fetchall())
+        self._superuser.execute(sql.SQL("drop owned by {0} cascade; drop role {0}").format(roles))
 
     def log_in(self, role: str, **parameters: str) -> Session:
         """A session of this role, in autocommit mode, closed at the end."""

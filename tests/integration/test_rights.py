@@ -66,6 +66,7 @@ def bobs(connection: Session, people: People) -> int:
 
 
 @pytest.mark.parametrize(("role", "sees"), [("alice", 0), ("ticker", None), ("stranger", None), ("dba", 1), ("bob", 1)])
+@pytest.mark.shared_database
 def test_rows_of_a_job_are_seen_by_its_owner_and_administrators(
     people: People, bobs: int, role: str, sees: int | None
 ) -> None:
@@ -78,6 +79,7 @@ def test_rows_of_a_job_are_seen_by_its_owner_and_administrators(
             assert value(conn, query) is bool(sees), table
 
 
+@pytest.mark.shared_database
 def test_members_have_the_rights_of_the_owning_role(connection: Session, people: People, bobs: int) -> None:
     connection.execute("update pgagent.pga_job set jobowner = 'team'")
     alice, bob = people.log_in("alice"), people.log_in("bob")
@@ -104,6 +106,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("statement", CHANGES)
+@pytest.mark.shared_database
 def test_who_changes_a_job(people: People, bobs: int, statement: str) -> None:
     """What is executed, administrators do not change; alice sees nothing to change; others may not touch the tables."""
     text = statement.format(jobid=bobs)
@@ -156,12 +159,14 @@ LOGS = (
 
 @pytest.mark.usefixtures("bobs")
 @pytest.mark.parametrize("statement", LOGS)
+@pytest.mark.shared_database
 def test_nobody_forges_a_log_or_a_claim(people: People, statement: str) -> None:
     roles = ("bob", "alice", "dba", "ticker", "stranger")
     assert [refusal(people.log_in(role), statement) for role in roles] == [DENIED] * len(roles)
 
 
 @pytest.mark.parametrize("table", ALL_TABLES)
+@pytest.mark.shared_database
 def test_nobody_empties_or_alters_a_table(people: People, table: str) -> None:
     statements = (
         f"truncate pgagent.{table} cascade",
@@ -181,6 +186,7 @@ def test_nobody_empties_or_alters_a_table(people: People, table: str) -> None:
 
 
 @pytest.mark.parametrize("table", ["settings", "_batch_step", "_prune_walk", "_alarm", "_claimable_job"])
+@pytest.mark.shared_database
 def test_what_is_for_superusers_alone(people: People, table: str) -> None:
     for role in ("alice", "dba", "ticker", "stranger"):
         conn = people.log_in(role)
@@ -188,6 +194,7 @@ def test_what_is_for_superusers_alone(people: People, table: str) -> None:
         assert refusal(conn, f"delete from pgagent.{table}") == DENIED
 
 
+@pytest.mark.shared_database
 def test_settings_that_are_shared(people: People) -> None:
     for role in ("alice", "ticker"):
         assert value(people.log_in(role), "select timezone from pgagent._shared_settings") == "UTC"
@@ -232,6 +239,7 @@ JOB_LIST = """
 """
 
 
+@pytest.mark.shared_database
 def test_job_user_works_with_pgadmin(connection: Session, people: People) -> None:
     alice = people.log_in("alice")
     with alice.transaction():
@@ -270,6 +278,7 @@ def test_job_user_does_what_the_readme_shows(people: People, database: Database)
     assert database.name == alice.info.dbname
 
 
+@pytest.mark.shared_database
 def test_job_user_works_with_pgagents_grants(connection: Session, people: People, bobs: int) -> None:
     """Rights on all tables, as one hands them out for pgAgent: the rows are still each owner's."""
     connection.execute("grant usage on schema pgagent to stranger")
@@ -304,6 +313,7 @@ def test_job_user_works_with_pgagents_grants(connection: Session, people: People
         assert refusal(stranger, statement) == DENIED, statement
 
 
+@pytest.mark.shared_database
 def test_views_are_no_way_round_the_policies(connection: Session, people: People, bobs: int) -> None:
     """Even for a role that was granted all on all tables."""
     connection.execute("grant usage on schema pgagent to stranger")
@@ -366,6 +376,7 @@ CALLS = {
 
 @pytest.mark.usefixtures("bobs")
 @pytest.mark.parametrize("call", CALLS)
+@pytest.mark.shared_database
 def test_who_calls_what(people: People, call: str) -> None:
     for role in ("bob", "alice", "dba", "ticker", "stranger"):
         conn = people.log_in(role)
@@ -377,6 +388,7 @@ def test_who_calls_what(people: People, call: str) -> None:
         assert found == ("" if role in CALLS[call].split() else DENIED), role
 
 
+@pytest.mark.shared_database
 def test_every_public_function_has_its_callers(connection: Session, people: People) -> None:
     """The calls above and below, by name; what job users may call of others' jobs has a test of its own."""
     public = connection.execute(
@@ -398,6 +410,7 @@ OF_OTHERS = {
 
 
 @pytest.mark.parametrize("call", OF_OTHERS)
+@pytest.mark.shared_database
 def test_what_belongs_to_others_does_not_exist(people: People, bobs: int, call: str) -> None:
     """Nor does a plan that a session made for one role answer another one."""
     bob, alice = people.log_in("bob"), people.log_in("alice")
@@ -414,6 +427,7 @@ def test_what_belongs_to_others_does_not_exist(people: People, bobs: int, call: 
         assert alice.execute(mine).fetchall() == alice.execute(nothing).fetchall()
 
 
+@pytest.mark.shared_database
 def test_plans_of_a_session_do_not_outlive_its_role(connection: Session, people: People, bobs: int) -> None:
     assert not people.log_in("bob").closed
     call = "select count(*) from pgagent.upcoming(%s)"
@@ -440,6 +454,7 @@ def running(connection: Session, people: People) -> int:
     return runs(connection, jobid)[0].id
 
 
+@pytest.mark.shared_database
 def test_run_is_cancelled_by_those_who_see_it(connection: Session, people: People, running: int) -> None:
     alice = people.log_in("alice")
     assert refusal(alice, f"select pgagent.cancel_run({running})") == UNDEFINED
@@ -456,6 +471,7 @@ def test_run_is_cancelled_by_those_who_see_it(connection: Session, people: Peopl
     assert value(connection, "select requested_by from pgagent._cancel_request") == "dba"
 
 
+@pytest.mark.shared_database
 def test_owner_cancels_as_whom_he_acts(connection: Session, people: People, running: int) -> None:
     connection.execute("update pgagent.pga_job set jobowner = 'team'")
     alice = people.log_in("alice")
@@ -467,6 +483,7 @@ def test_owner_cancels_as_whom_he_acts(connection: Session, people: People, runn
 # What a ticker sees
 
 
+@pytest.mark.shared_database
 def test_ticker_sees_no_job(connection: Session, people: People) -> None:
     jobid = add_job(people.log_in("alice"), "name", sql_step("select 'xyzzy-secret'::int"))
     make_due(connection, jobid)
@@ -483,6 +500,7 @@ def test_ticker_sees_no_job(connection: Session, people: People) -> None:
 # Handing out
 
 
+@pytest.mark.shared_database
 def test_what_is_granted_is_taken_back(connection: Session, people: People) -> None:
     bob, dba, ticker = people.log_in("bob"), people.log_in("dba"), people.log_in("ticker")
     add_job(bob, "job", sql_step("select 1"))
@@ -508,6 +526,7 @@ def test_what_is_granted_is_taken_back(connection: Session, people: People) -> N
 
 
 @pytest.mark.parametrize("function", ["grant_use", "grant_ticker", "grant_administration"])
+@pytest.mark.shared_database
 def test_nothing_is_granted_to_nobody(connection: Session, function: str) -> None:
     for role in ("public", "no such role", None):
         with pytest.raises(psycopg.errors.UndefinedObject):
@@ -534,6 +553,7 @@ JOB_USER_CALLS = (
 
 @pytest.mark.usefixtures("bobs")
 @pytest.mark.parametrize("name", private_functions())
+@pytest.mark.shared_database
 def test_private_function_that_is_granted_is_needed(connection: Session, people: People, name: str) -> None:
     bob = people.log_in("bob")
     assert [call for call in JOB_USER_CALLS if refusal(bob, call)] == []

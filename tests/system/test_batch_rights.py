@@ -162,7 +162,7 @@ def test_scripts_can_open_their_own_output(connection: Connection, database: Dat
         assert_run_as_is_refused(database.conninfo)
         return
     with lower_ticker(database, place):
-        _, (log,) = follow_job(connection, batch_step("echo out > /dev/stdout; echo err > /dev/stderr"))
+        _, (log,) = follow_job(connection, batch_step("echo out > /proc/self/fd/1; echo err > /proc/self/fd/2"))
     assert log.output == "out\n\nScript Error: \nerr\n\n"
 
 
