@@ -72,14 +72,9 @@ select j.jobid
 # look anew.
 LOOK_ANEW = "select pg_stat_clear_snapshot()"
 FREE_CONNECTIONS = """
-select (current_setting('max_connections')::int4
-        - current_setting('superuser_reserved_connections')::int4
-        - coalesce(current_setting('reserved_connections', true), '0')::int4
-        - t.reserved_connections
-        - (select count(*) from pg_stat_get_activity(null) s where s.backend_type = 'client backend'))::int4 as free,
+select pgagent._free_connections() as free,
        (select count(*) from pgagent.pga_jobagent a where a.jagbackendstart is not null and not a.jagtakesbatch)::int4
            as engines
-  from pgagent.settings t
 """
 
 # Who this engine is, and its settings.

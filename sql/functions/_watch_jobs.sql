@@ -18,9 +18,9 @@ begin
      order by j.jobnextrun
      limit 1000
         on conflict (jobid) do update
-           set kind = 'overdue', jlgid = null, detail = excluded.detail, since = clock_timestamp();
+           set kind = 'overdue', jlgid = null, detail = excluded.detail;
     update pgagent._alarm a
-       set kind = 'recovered', detail = 'no longer overdue', since = clock_timestamp()
+       set kind = 'recovered', detail = 'no longer overdue'
       from pgagent.pga_job j
      cross join pgagent.settings t
      where a.kind = 'overdue'
@@ -32,13 +32,14 @@ begin
      using pgagent.settings t
      where a.kind = 'recovered' and a.told = 'recovered' and a.told_at < clock_timestamp() - t.event_interval
         or not exists (select from pgagent.pga_job j where j.jobid = a.jobid);
+    -- Ids grow with time: only the first ones are looked at.
     delete from pgagent.event e
      where e.evtid in (select k.evtid
                          from pgagent.event k
                         cross join pgagent.settings t
-                        where k.evttime < now() - least(t.keep_events, '4000 years')
-                        order by k.evtid
-                        limit 1000
+                        where k.evtid <= (select max(f.evtid)
+                                            from (select o.evtid from pgagent.event o order by o.evtid limit 1000) f)
+                          and k.evttime < now() - least(t.keep_events, '4000 years')
                           for update of k skip locked);
 end
 $$;

@@ -3,7 +3,6 @@ create table pgagent._alarm (
     kind text not null,
     jlgid int4,
     detail text,
-    since timestamptz not null default clock_timestamp(),
     told text,
     told_at timestamptz
 );
@@ -14,6 +13,5 @@ comment on column pgagent._alarm.jobid is 'The job.';
 comment on column pgagent._alarm.kind is 'As event.evtkind.';
 comment on column pgagent._alarm.jlgid is 'The run that ended so last.';
 comment on column pgagent._alarm.detail is 'Why, in words.';
-comment on column pgagent._alarm.since is 'Since when it has been so.';
 comment on column pgagent._alarm.told is 'The kind that was told last; null: nothing yet.';
 comment on column pgagent._alarm.told_at is 'When that was.';

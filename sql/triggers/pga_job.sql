@@ -28,7 +28,7 @@ begin
     insert into pgagent._alarm as a (jobid, kind, jlgid, detail)
     values (job, 'disabled', (select max(l.jlgid) from pgagent.pga_joblog l where l.jlgjobid = job), reason)
         on conflict (jobid) do update
-           set kind = 'disabled', jlgid = excluded.jlgid, detail = excluded.detail, since = clock_timestamp();
+           set kind = 'disabled', jlgid = excluded.jlgid, detail = excluded.detail;
     perform pgagent._tell_alarms(array[job]);
 exception when others then
     raise warning using

@@ -19,10 +19,9 @@ begin
      where l.jlgid = any (runs) and l.jlgstatus in ('f', 'i', 'd')
      order by l.jlgjobid, l.jlgid desc
         on conflict (jobid) do update
-           set kind = excluded.kind, jlgid = excluded.jlgid, detail = excluded.detail,
-               since = case when a.kind = excluded.kind then a.since else excluded.since end;
+           set kind = excluded.kind, jlgid = excluded.jlgid, detail = excluded.detail;
     update pgagent._alarm a
-       set kind = 'recovered', jlgid = l.jlgid, detail = null, since = clock_timestamp()
+       set kind = 'recovered', jlgid = l.jlgid, detail = null
       from pgagent.pga_joblog l
      where l.jlgid = any (runs) and l.jlgstatus = 's' and a.jobid = l.jlgjobid and a.kind <> 'recovered';
     perform pgagent._tell_alarms(array(select l.jlgjobid from pgagent.pga_joblog l where l.jlgid = any (runs)));

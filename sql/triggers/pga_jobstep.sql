@@ -1,3 +1,4 @@
+-- Asks the catalog itself, not _may_run_programs: a GRANT on the tables is enough to write steps.
 create function pgagent.pga_jobstep_trigger() returns trigger
 language plpgsql volatile security invoker  -- the writer's rights count, and what the writer sees
 set search_path = pg_catalog, pg_temp
