@@ -15,6 +15,8 @@ PYTHON ?= $(shell .ci/deps --python)
 SUDO ?= $(shell test "$$(id -u)" = 0 || echo sudo)
 TESTS ?=
 PYTEST_FLAGS ?=
+# Tests wait more than they compute. Those of a file share a server.
+WORKERS ?= $(shell expr "$$(nproc)" + 1)
 MINUTES ?= 10
 ROUNDS ?= 1
 SEED ?=
@@ -44,9 +46,9 @@ uninstall: ## remove the extension from the server's directory
 deps: ## install what is missing: PostgreSQL with PL/Python, psycopg, test tools in .venv
 	@.ci/deps
 
-test: deps ## run all tests against a server of their own (TESTS=tests/unit, PYTEST_FLAGS="-k name")
+test: deps ## run all tests against servers of their own (TESTS=tests/unit, PYTEST_FLAGS="-k name", WORKERS=1)
 	@$(MAKE) --no-print-directory install
-	PG_CONFIG="$(PG_CONFIG)" $(VENV)/python -m pytest $(PYTEST_FLAGS) $(TESTS)
+	PG_CONFIG="$(PG_CONFIG)" $(VENV)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS) $(TESTS)
 
 lint: deps typecheck ## check style, types, and the built script's safety
 	$(VENV)/ruff check

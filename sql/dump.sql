@@ -1,4 +1,4 @@
--- What pg_dump keeps. Not: pga_jobagent, _batch_step and _cancel_request, which are about sessions of this server, and
+-- What pg_dump keeps. Not: pga_jobagent, _batch_step, _cancel_request and _run_request, which are about sessions of this server, and
 -- _prune_walk, _alarm and _claim_turn, which are about what happens here.
 select pg_catalog.pg_extension_config_dump('pgagent.pga_jobclass', '');
 select pg_catalog.pg_extension_config_dump('pgagent.settings', '');

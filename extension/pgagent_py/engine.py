@@ -319,7 +319,7 @@ class Engine:
         timeout_seconds = active.run.steps[0].timeout_seconds
         active.step_deadline_seconds = math.inf if timeout_seconds is None else now + timeout_seconds
         try:
-            session.begin(active.run.steps[0].code, self.encoding)
+            session.begin(active.run.steps[0].code, active.run.settings, self.encoding)
         except Untranslatable as error:
             session.taken = False
             active.session = None

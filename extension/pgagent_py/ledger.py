@@ -45,7 +45,8 @@ select pg_is_in_recovery() as standby,
                    where a.kind is distinct from a.told
                      and coalesce(a.told_at <= now() - t.event_interval, true)) as untold,
        exists (select from pgagent.pga_job j
-                where j.jobenabled and j.jobagentid is null and j.jobpriority > 0) as prioritised,
+                where (j.jobenabled or j.jobrunid is not null) and j.jobagentid is null
+                  and j.jobpriority > 0) as prioritised,
        exists (select from pgagent._batch_step b where b.agentid = pg_backend_pid()) as parked
 """
 
@@ -184,13 +185,16 @@ CANCEL_REQUESTS = Statement(
 
 # The columns of a job that is due; its refusal says why it may not start, if it is too late for that.
 _DUE = """
-    select j.jobid, j.jobname, j.jobowner, j.jobhostagent, j.jobnextrun, j.jobtimeout,
+    select j.jobid, j.jobname, j.jobowner, j.jobhostagent, j.jobnextrun, j.jobtimeout, j.jobrunid,
            case when j.jobstartdeadline is null or not isfinite(j.jobnextrun) then null
                 when clock_timestamp() - j.jobnextrun > j.jobstartdeadline
                 then 'not started: it was due at ' || date_trunc('second', j.jobnextrun) || ', '
                      || date_trunc('second', clock_timestamp() - j.jobnextrun) || ' ago; jobstartdeadline is '
                      || j.jobstartdeadline end as refusal
 """
+# An agent that others have given up claims as pid 0: that is refused as if its row were gone, and it registers again.
+_CLAIMANT = """coalesce((select 0 from pgagent.pga_jobagent a
+                               where a.jagpid = {pid}::int4 and a.jagleaseuntil = '-infinity'), {pid}::int4)"""
 _IN_ORDER = f"""
 with due as ({_DUE}
       from pgagent._claimable_job j
@@ -223,31 +227,31 @@ with candidate as (
 ), due as ({_DUE}
       from pgagent.pga_job j
       join candidate c on c.jobid = j.jobid
-     where j.jobenabled and j.jobagentid is null and j.jobnextrun <= now()
+     where (j.jobenabled or j.jobrunid is not null) and j.jobagentid is null and j.jobnextrun <= now()
      order by c.turn, c.jobid
      limit $1::int4
        for no key update of j skip locked
 """
-_CLAIMED = """
+_CLAIMED = f"""
 ), claimed as (
     update pgagent.pga_job j
-       set jobagentid = $3::int4,
+       set jobagentid = {_CLAIMANT.format(pid="$3")},
            joblastrun = case when due.refusal is null then clock_timestamp() else j.joblastrun end
       from due
      where j.jobid = due.jobid and (not $6::bool or pgagent._may_run(j))
-    returning j.jobid, due.jobname, due.jobowner, due.jobhostagent, due.jobnextrun, due.jobtimeout, due.refusal
+    returning j.jobid, due.jobname, due.jobowner, due.jobhostagent, due.jobnextrun, due.jobtimeout, due.jobrunid,
+              due.refusal
 ), run as (
-    insert into pgagent.pga_joblog (jlgjobid, jlgstatus, jlgstart)
-    select c.jobid, 'r', clock_timestamp()
-      from claimed c
-     order by c.jobnextrun, c.jobid
+    insert into pgagent.pga_joblog (jlgid, jlgjobid, jlgstatus, jlgstart)
+    select coalesce(c.jobrunid, nextval('pgagent.pga_joblog_jlgid_seq')), c.jobid, 'r', clock_timestamp()
+      from (select * from claimed order by jobnextrun, jobid) c
     returning jlgid, jlgjobid, jlgstart
 ), list as (
     select r.jlgid, c.jobid, c.jobnextrun, c.refusal,
            json_build_object(
                'jlgid', r.jlgid, 'jobid', c.jobid, 'jobname', c.jobname, 'jobhostagent', c.jobhostagent,
                'started', r.jlgstart::text, 'timeout_seconds', extract(epoch from c.jobtimeout),
-               'owner', c.jobowner,
+               'owner', c.jobowner, 'due', c.jobnextrun::text,
                'is_superuser', exists (select from pg_authid o where o.rolname = c.jobowner and o.rolsuper),
                'steps', coalesce(l.steps, '[]')) as run,
            case when l.first_kind = 's' or c.refusal is not null then l.first_step end as first_step
@@ -268,7 +272,10 @@ _CLAIMED = """
                   (array_agg(s.jstkind))[1] as first_kind
              from (select p.*
                      from pgagent.pga_jobstep p
-                    where p.jstjobid = r.jlgjobid and p.jstenabled
+                    where p.jstjobid = r.jlgjobid
+                      and case when c.jobrunid is null then p.jstenabled
+                               else (select coalesce(q.jstid = p.jstid, p.jstenabled)
+                                       from pgagent._run_request q where q.jlgid = c.jobrunid) end
                     order by p.jstname, p.jstid) s) l
 ), held as (
     select k.jstid
@@ -474,17 +481,18 @@ select e.jobid
 """,
 )
 
-# jlgid, jobid, jobname, jobhostagent, started, owner, agent's pid, steps, timeout in seconds. The run leaves the
-# engine: a ticker takes it on. Answers like BEGIN_STEPS. A run that an earlier submission has parked, whose answer was
-# lost, may have gone far meanwhile: it is in the queue, or with another agent.
+# jlgid, jobid, jobname, jobhostagent, started, owner, agent's pid, steps, timeout in seconds, due time. The run
+# leaves the engine: a ticker takes it on. Answers like BEGIN_STEPS. A run that an earlier submission has parked, whose
+# answer was lost, may have gone far meanwhile: it is in the queue, or with another agent.
 PARK = Statement(
     b"park",
     """
 with entry as (
-    select e.jlgid, e.jobid, e.jobname, e.jobhostagent, e.started, e.owner, e.pid, e.steps::jsonb as steps,
+    select e.jlgid, e.jobid, e.jobname, e.jobhostagent, e.started, e.owner, e.pid, e.due, e.steps::jsonb as steps,
            (e.steps::jsonb -> 0 ->> 'jstid')::int4 as jstid, make_interval(secs => e.timeout) as timeout
       from unnest($1::int4[], $2::int4[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::int4[], $8::text[],
-                  $9::float8[]) as e (jlgid, jobid, jobname, jobhostagent, started, owner, pid, steps, timeout)
+                  $9::float8[], $10::timestamptz[])
+               as e (jlgid, jobid, jobname, jobhostagent, started, owner, pid, steps, timeout, due)
 """
     + _HELD
     + """
@@ -497,8 +505,9 @@ with entry as (
     + """
 ), queued as (
     insert into pgagent._batch_step
-           (jslid, jlgid, jobid, jobname, jobhostagent, started, owner, agentid, steps, timeout)
-    select b.jslid, e.jlgid, e.jobid, e.jobname, e.jobhostagent, e.started, e.owner, e.pid, e.steps, e.timeout
+           (jslid, jlgid, jobid, jobname, jobhostagent, started, due, owner, agentid, steps, timeout)
+    select b.jslid, e.jlgid, e.jobid, e.jobname, e.jobhostagent, e.started, e.due, e.owner, e.pid, e.steps,
+           e.timeout
       from begun b
       join entry e on e.jlgid = b.jsljlgid
 ), told as (
@@ -514,7 +523,7 @@ select b.jsljlgid, b.jslid from begun b left join told on true
 # A run whose log is no longer 'r' has been given up on: its row is only removed.
 ADOPT = Statement(
     b"adopt",
-    """
+    f"""
 with ready as (
     select b.jslid, b.jlgid, b.jobid
       from pgagent._batch_step b
@@ -539,7 +548,7 @@ with ready as (
      where coalesce(l.jlgstatus = 'r', true)
 ), moved as (
     update pgagent.pga_job j
-       set jobagentid = $2::int4
+       set jobagentid = {_CLAIMANT.format(pid="$2")}
       from ours o
      where j.jobid = o.jobid
        and j.jobagentid is not null
@@ -547,7 +556,8 @@ with ready as (
 select json_build_object(
            'jlgid', o.jlgid, 'jobid', o.jobid, 'jobname', o.jobname, 'jobhostagent', o.jobhostagent,
            'started', o.started::text, 'steps', o.steps, 'timeout_seconds', extract(epoch from o.timeout),
-           'owner', o.owner, 'is_superuser', exists (select from pg_authid r where r.rolname = o.owner and r.rolsuper)),
+           'due', o.due::text, 'owner', o.owner,
+           'is_superuser', exists (select from pg_authid r where r.rolname = o.owner and r.rolsuper)),
        o.outcome, extract(epoch from clock_timestamp() - o.started)::float8, o.cancelled_by
   from ours o
 """,

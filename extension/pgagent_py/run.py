@@ -75,7 +75,7 @@ class Outcome:
 class Run:
     """A run that goes on: ``steps[0]`` is the current step. ``timeout_seconds``: for all of it, from its start.
 
-    ``owner``: as it was when the run started; ``is_superuser``: whether that role is one.
+    ``due``: when it was due; ``owner``: as it was when the run started; ``is_superuser``: whether that role is one.
     """
 
     jlgid: int
@@ -83,10 +83,22 @@ class Run:
     jobname: str
     jobhostagent: str
     started: str
+    due: str
     owner: str
     is_superuser: bool
     steps: tuple[Step, ...]
     timeout_seconds: float | None = None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What the current step finds as current_setting('pgagent.job_id') and so on."""
+        return {
+            "pgagent.job_id": str(self.jobid),
+            "pgagent.job_name": self.jobname,
+            "pgagent.run_id": str(self.jlgid),
+            "pgagent.step_id": str(self.steps[0].jstid),
+            "pgagent.due": self.due,
+        }
 
     def without_first_step(self) -> Run:
         """The run, gone on to its next step."""

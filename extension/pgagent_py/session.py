@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import re
 import select
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -36,6 +37,7 @@ select pg_catalog.set_config(name, '500', false) from pg_catalog.pg_settings
 """
 OPEN_TRANSACTION = "the step left a transaction open: it was rolled back"
 EMPTY_CODE = "the step has no statement to execute"
+_QUOTED = str.maketrans({"\\": "\\\\", "'": "''"})
 _VERBOSE = 2
 _DEFAULT = 1
 
@@ -148,12 +150,18 @@ def _libpq() -> ctypes.CDLL:
     return library
 
 
+def compose_settings(settings: Mapping[str, str]) -> str:
+    """Statements that make these settings for the session, however it reads quotes."""
+    return "; ".join([f"set {name} = E'{value.translate(_QUOTED)}'" for name, value in settings.items()])
+
+
 class State(Enum):
     """What a step session does."""
 
     CONNECTING = "connecting"
     SETTING_UP = "setting up"
     IDLE = "idle"
+    PREPARING = "preparing"
     RUNNING = "running"
     ROLLING_BACK = "rolling back"
     CLEANING = "cleaning"
@@ -196,6 +204,7 @@ class StepSession:
         self.taken = False
         self.was_ready = False
         self.is_spent = False
+        self._code = b""
         self._encoding: Encoding | None = None  # of the clean session; a step may set another one
         self._output_limit = output_limit
         self._results = _Results(HeadTail(output_limit))
@@ -228,19 +237,21 @@ class StepSession:
         poll.register(self.descriptor, select.POLLIN)
         return not poll.poll(0)
 
-    def begin(self, code: bytes, encoding: Encoding) -> None:
-        """Sends the text of a step, as one simple query; the session must be idle. An end of the connection shows
-        in the next advance. Raises Untranslatable if the session's encoding lacks a character of the text.
+    def begin(self, code: bytes, settings: Mapping[str, str], encoding: Encoding) -> None:
+        """Makes the settings, then sends the text of a step, as one simple query; the session must be idle. An end of
+        the connection shows in the next advance. Raises Untranslatable if the session's encoding lacks a character of
+        the text.
         """
         spoken = self._encoding = self._encoding or self._find_encoding()
         if spoken.name != encoding.name:
             code = spoken.encode_exactly(encoding.decode(code))
+            settings = {name: spoken.show(value) for name, value in settings.items()}
+        self._code = code
         self._results = _Results(HeadTail(self._output_limit))
         self.outcome = None
         self._link.pgconn.notice_handler = self._keep_notice
         try:
-            self._send(code, State.RUNNING)
-            self._link.pgconn.set_single_row_mode()
+            self._send(spoken.encode(compose_settings(settings)), State.PREPARING)
         except (ConnectionLost, OperationalError):
             # The server closed the idle session: nothing was executed.
             self.state = State.IDLE
@@ -349,6 +360,9 @@ class StepSession:
             return self._lose(self._link.loss())
         if self.state is State.CLEANING and self._results.failed:
             return self._lose(ConnectionLost("could not clean the session"))
+        if self.state is State.PREPARING:
+            self._run()
+            return None
         if not self.is_executing:
             return self._become_idle(now_seconds)
         if self._link.pgconn.transaction_status != pq.TransactionStatus.IDLE:
@@ -356,6 +370,13 @@ class StepSession:
         self.outcome = self._judge()
         self._clean()
         return Event.FINISHED
+
+    def _run(self) -> None:
+        if self._results.failed:
+            raise ConnectionLost("could not prepare the session")
+        self._results = _Results(HeadTail(self._output_limit))
+        self._send(self._code, State.RUNNING)
+        self._link.pgconn.set_single_row_mode()
 
     def _roll_back(self) -> Event | None:
         if self.state is State.ROLLING_BACK:

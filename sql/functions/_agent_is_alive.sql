@@ -12,6 +12,7 @@ as $$
                     then s.backend_start <= (agent).jaglogintime
                     else s.backend_start = (agent).jagbackendstart
                end)
+       and (agent).jagleaseuntil is distinct from '-infinity'
        and (coalesce((agent).jagleaseuntil > clock_timestamp(), true)
             or not exists (
                 select
@@ -20,4 +21,5 @@ as $$
                    and not exists (select from pgagent._batch_step b where b.jobid = j.jobid and not b.taken)))
 $$;
 comment on function pgagent._agent_is_alive(pgagent.pga_jobagent) is
-    'Whether the session that registered this agent still exists, same pid and same backend start, and has not let its lease run out.';
+    'Whether the session that registered this agent still exists, same pid and same backend start, and was not given up: it has not '
+    'let its lease run out while it had runs.';

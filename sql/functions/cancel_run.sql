@@ -3,6 +3,12 @@ language plpgsql volatile security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- The row of the job first, as those do who start the run.
+    perform from pgagent.pga_job j where j.jobrunid = run for no key update;
+    if found then
+        update pgagent._run_request set cancelled_by = current_user where jlgid = run;
+        return true;
+    end if;
     perform from pgagent.pga_joblog l where l.jlgid = run;
     if not found then
         raise exception using
@@ -33,7 +39,8 @@ begin
 end
 $$;
 comment on function pgagent.cancel_run(int4) is
-    'Asks the agent of a run (jlgid) to cancel it: its statement or script is ended, its log says d and who asked. '
+    'Asks the agent of a run (jlgid) to cancel it: its statement or script is ended, its log says d and who asked; one that has not started does '
+    'not start. '
     'False: the run has ended already. It takes effect with the commit, within a second where the agent is at work.';
 
 create function pgagent.cancelled_batch_steps() returns table (jslid int4, cancelled_by text)

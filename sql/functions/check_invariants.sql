@@ -98,9 +98,16 @@ begin
        and j.jobrequested is not null
 
     union all
+    select 'a run that was asked for belongs to its job', format('job %s', j.jobid), format('run %s was promised', j.jobrunid)
+      from pgagent.pga_job j
+     where (j.jobrunid is not null or j.jobid in (select r.jobid from pgagent._run_request r))
+       and j.jobrunid is distinct from (select r.jlgid from pgagent._run_request r where r.jobid = j.jobid)
+
+    union all
     select 'a disabled job has no next run', format('job %s', j.jobid), format('its next run is %s', j.jobnextrun)
       from pgagent.pga_job j
      where not j.jobenabled
+       and j.jobrunid is null
        and j.jobnextrun is not null
 
     union all

@@ -31,6 +31,7 @@ as $$
            ('select on pgagent.pga_jobclass, pgagent.pga_jobagent, pgagent.pga_joblog, pgagent.pga_jobsteplog'),
            ('select, delete on pgagent.event'),
            ('select (jlgid), insert (jlgid, requested_by) on pgagent._cancel_request'),
+           ('select, insert (jobid, jstid), update (cancelled_by) on pgagent._run_request'),
            ('select on pgagent._shared_settings'),
            ('usage on sequence pgagent.pga_job_jobid_seq, pgagent.pga_jobstep_jstid_seq, pgagent.pga_schedule_jscid_seq, '
             'pgagent.pga_exception_jexid_seq'),
@@ -39,9 +40,11 @@ as $$
             'pgagent.next_run(int4, timestamptz), pgagent.upcoming(int4, int4, timestamptz), '
             'pgagent.calendar(timestamptz, timestamptz, int4), pgagent.explain_schedule(int4, timestamptz), '
             'pgagent.cron(text), pgagent.to_cron(int4), pgagent.to_cron(bool[], bool[], bool[], bool[], bool[]), '
-            'pgagent.cancel_run(int4)'),
+            'pgagent.cancel_run(int4), pgagent.find_job(text), pgagent.run_now(int4, int4), pgagent.run_now(text, text), '
+            'pgagent.wait_for_run(int4, interval)'),
            -- What these call with the rights of their caller.
            ('execute on function pgagent._python_load(), pgagent._python_source(), '
+            'pgagent._reject_null(json), pgagent._require_job(int4), pgagent._similar_jobs(text), pgagent._require_request(int4), '
             'pgagent._epoch(timestamptz), pgagent._schedule_next_run_epoch(int4, float8), '
             'pgagent._upcoming(int4[], float8, float8, int4), pgagent._explain_schedule(int4, float8), '
             'pgagent._to_cron(text, text, text, text, text), '

@@ -1,7 +1,7 @@
 create function pgagent.take_batch_steps(station text, most int4)
 returns table (
     jslid int4, jlgid int4, jobid int4, jobname text, jstid int4, jstname text, code text, output_limit int4,
-    time_limit interval
+    time_limit interval, due timestamptz
 )
 language plpgsql volatile security definer  -- a ticker's role needs no right to the tables
 set search_path = pg_catalog, pg_temp
@@ -106,7 +106,8 @@ begin
     select t.jslid, t.jlgid, t.jobid, t.jobname, (t.steps -> 0 ->> 'jstid')::int4, t.steps -> 0 ->> 'name',
            t.steps -> 0 ->> 'code', s.output_limit,
            least(make_interval(secs => (t.steps -> 0 ->> 'timeout_seconds')::float8),
-                 t.started + t.timeout - clock_timestamp())
+                 t.started + t.timeout - clock_timestamp()),
+           t.due
       from taken t
      cross join pgagent.settings s
      order by t.jslid;

@@ -11,7 +11,8 @@ create table pgagent._batch_step (
     steps jsonb not null,
     timeout interval,
     cancelled_by text,
-    owner name not null
+    owner name not null,
+    due timestamptz not null
 );
 -- No foreign keys: a run goes on with what it started with, even when its job is deleted meanwhile.
 
@@ -29,4 +30,5 @@ comment on column pgagent._batch_step.outcome is 'How the script ended: s, f or 
 comment on column pgagent._batch_step.steps is 'The batch step and the steps after it, as they were when the run started.';
 comment on column pgagent._batch_step.timeout is 'Time limit of the run, counted from its start; null: none.';
 comment on column pgagent._batch_step.cancelled_by is 'Who has asked that the run be cancelled, while a ticker has the step; null: nobody.';
+comment on column pgagent._batch_step.due is 'When the run was due.';
 comment on column pgagent._batch_step.owner is 'Owner of the job, when the run started.';

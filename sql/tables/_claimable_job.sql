@@ -5,7 +5,7 @@ create view pgagent._claimable_job as
     select j.*
       from pgagent.pga_job j
      where (select not row_security_active('pgagent.pga_job'))  -- a view is not held by the policies of its reader
-       and j.jobenabled
+       and (j.jobenabled or j.jobrunid is not null)
        and j.jobagentid is null
        and (j.joblocks is null or not j.joblocks && array(
                select unnest(o.joblocks) from pgagent.pga_job o where o.jobagentid is not null and o.joblocks is not null))
@@ -23,4 +23,4 @@ create view pgagent._claimable_job as
   with check option;  -- nor are rows written through it that its writer would not see
 
 comment on view pgagent._claimable_job is
-    'Enabled jobs that nobody runs and that no lock, no limit of their class and no limit of all keeps from running.';
+    'Jobs, enabled or asked for by run_now, that nobody runs and that no lock, no limit of their class and no limit of all keeps from running.';

@@ -20,11 +20,13 @@ create table pgagent.pga_job (
     jobdisabledreason text,
     joblocks text[],
     jobpriority int4 not null default 0 constraint pga_job_jobpriority_check check (jobpriority between 0 and 1000),
-    jobowner name not null default current_user
+    jobowner name not null default current_user,
+    jobrunid int4
 );
 -- The due query: which free, enabled job is due first. Claims and releases move rows in and out of it.
-create index pga_job_due on pgagent.pga_job (jobnextrun, jobid) where jobenabled and jobagentid is null;
-create index pga_job_due_by_priority on pgagent.pga_job (jobnextrun) where jobenabled and jobagentid is null and jobpriority > 0;
+create index pga_job_due on pgagent.pga_job (jobnextrun, jobid) where (jobenabled or jobrunid is not null) and jobagentid is null;
+create index pga_job_due_by_priority on pgagent.pga_job (jobnextrun)
+    where (jobenabled or jobrunid is not null) and jobagentid is null and jobpriority > 0;
 -- Whose runs are these, asked when an agent is gone; also what the foreign key's SET NULL looks up.
 create index pga_job_jobagentid on pgagent.pga_job (jobagentid) where jobagentid is not null;
 
@@ -34,7 +36,7 @@ comment on column pgagent.pga_job.jobjclid is 'Class of the job.';
 comment on column pgagent.pga_job.jobname is 'Name of the job.';
 comment on column pgagent.pga_job.jobdesc is 'Description of the job.';
 comment on column pgagent.pga_job.jobhostagent is 'Host (station) on which alone the job may run; empty: any.';
-comment on column pgagent.pga_job.jobenabled is 'Whether the job runs; a disabled job has no next run.';
+comment on column pgagent.pga_job.jobenabled is 'Whether the job runs; a disabled job has no next run, unless run_now asks for one.';
 comment on column pgagent.pga_job.jobcreated is 'When the job was created.';
 comment on column pgagent.pga_job.jobchanged is 'When the job was changed, if a client says so.';
 comment on column pgagent.pga_job.jobagentid is 'Pid of the agent that runs the job now; null: the job is free.';
@@ -55,5 +57,6 @@ comment on column pgagent.pga_job.jobdisabledreason is 'Why the engine has disab
 comment on column pgagent.pga_job.jobpriority is
     'Where more jobs are due than may run, this one comes as if it had been due so many minutes earlier (0 to 1000).';
 comment on column pgagent.pga_job.jobowner is 'Role as which the job runs, and whose members may see and change it.';
+comment on column pgagent.pga_job.jobrunid is 'Id (jlgid) that the next run will have, because run_now has promised it; null: any.';
 comment on column pgagent.pga_job.joblocks is
     'Names of locks that the job holds while it runs: two jobs with a name in common do not run at the same time; null: none.';

@@ -50,6 +50,7 @@ begin
         -- A new row, one out of a dump too, is nobody's.
         new.jobagentid := null;
         new.jobrequested := null;
+        new.jobrunid := null;
         if new.jobenabled and new.jobnextrun is not null then
             perform pg_notify('pgagent_due', '');
         end if;
@@ -58,16 +59,23 @@ begin
 
     if old.jobagentid is null and new.jobagentid is not null then
         -- A claim. A daemon that read its list a while ago may claim a job that is no longer due.
-        if not new.jobenabled or old.jobnextrun is null or old.jobnextrun > now() then
+        if not (new.jobenabled or old.jobrunid is not null) or old.jobnextrun is null or old.jobnextrun > now() then
             return null;
         end if;
         if new.joblocks is not null and not pgagent._may_run(new) then
             return null;
         end if;
-        -- pgAgent's daemon runs every job with its own rights.
-        if new.jobowner <> current_user
+        -- pgAgent's daemon runs every job with its own rights, and gives every run an id of its own.
+        if (new.jobowner <> current_user or old.jobrunid is not null)
            and exists (select from pgagent.pga_jobagent a where a.jagpid = new.jobagentid and a.jagbackendstart is null) then
             return null;
+        end if;
+        if old.jobrunid is not null then
+            delete from pgagent._run_request r where r.jobid = new.jobid;
+            new.jobrunid := null;
+            if not new.jobenabled then
+                new.jobnextrun := null;
+            end if;
         end if;
         return new;
     end if;
@@ -95,7 +103,11 @@ begin
         end if;
     end if;
 
-    if not new.jobenabled then
+    if old.jobenabled and not new.jobenabled and old.jobrunid is not null then
+        perform pgagent._give_up_request(new.jobid, 'the job was disabled');
+        new.jobrunid := null;
+    end if;
+    if not new.jobenabled and new.jobrunid is null then
         new.jobnextrun := null;
         new.jobrequested := null;
     elsif new.jobagentid is not null then
@@ -119,7 +131,10 @@ begin
             new.jobnextrun := pgagent._job_next_run(new.jobid);
         end if;
     else
-        if new.jobnextrun is null then
+        if old.jobrunid is not null and new.jobrunid is not null then
+            -- What run_now has promised is not put off.
+            new.jobnextrun := least(new.jobnextrun, old.jobnextrun);
+        elsif new.jobnextrun is null then
             new.jobnextrun := pgagent._job_next_run(new.jobid);
         end if;
         if new.jobnextrun is distinct from old.jobnextrun or not old.jobenabled then
@@ -173,7 +188,7 @@ comment on trigger pga_job_owner on pgagent.pga_job is 'Guards the owner.';
 create trigger pga_job_insert
     before insert on pgagent.pga_job
     for each row
-    when (new.jobagentid is not null or new.jobrequested is not null or new.jobnextrun is not null)
+    when (new.jobagentid is not null or new.jobrequested is not null or new.jobnextrun is not null or new.jobrunid is not null)
     execute function pgagent.pga_job_trigger();
 comment on trigger pga_job_insert on pgagent.pga_job is 'Keeps the next run and the claim by the rules.';
 create trigger pga_job_trigger

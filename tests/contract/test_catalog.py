@@ -30,6 +30,7 @@ SECURITY_DEFINER = {
     "finish_batch_step": "as run_due",
     "cancelled_batch_steps": "as run_due",
     "_agent_is_alive": "backend_start of other roles' sessions is hidden from an unprivileged engine",
+    "_run_request_reserve": "ids and the columns of the engine are not for users; the policies say for which jobs",
     "_recompute": "a change of a schedule changes its job, whatever the role may do to pga_job",
     "pga_exception_trigger": "as _recompute",
     "pga_schedule_zone_trigger": "asks a function that a job's owner may not call",
@@ -43,6 +44,7 @@ NOT_DUMPED = {
     "pga_jobagent": "agents are sessions of this server",
     "_batch_step": "a queue between sessions of this server",
     "_cancel_request": "about runs of sessions of this server",
+    "_run_request": "about runs of sessions of this server",
     "_prune_walk": "a place in the logs of this server",
     "_alarm": "about runs on this server",
     "_claim_turn": "a lock for sessions of this server",
@@ -148,6 +150,7 @@ POLICIES = {
     "pga_jobsteplog": {"r"},
     "event": {"r", "d"},
     "_cancel_request": {"r", "a"},
+    "_run_request": {"r", "a", "w"},
 }
 
 _MEMBERS_ELSEWHERE = """

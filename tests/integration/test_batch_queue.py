@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import psycopg
 import pytest
@@ -48,6 +48,7 @@ class Taken:
     code: str
     output_limit: int
     time_limit: timedelta | None
+    due: datetime
 
 
 @pytest.fixture

@@ -54,8 +54,8 @@ OPEN_RUN = f"""
 
 PARKED_RUN = f"""
     {OPEN_RUN};
-    insert into pgagent._batch_step (jslid, jlgid, jobid, jobname, jobhostagent, started, agentid, steps, owner)
-    select 1, 1, jobid, jobname, '', now(), pg_backend_pid(), '[]', jobowner from pgagent.pga_job
+    insert into pgagent._batch_step (jslid, jlgid, jobid, jobname, jobhostagent, started, agentid, steps, owner, due)
+    select 1, 1, jobid, jobname, '', now(), pg_backend_pid(), '[]', jobowner, now() from pgagent.pga_job
 """
 """As OPEN_RUN; the step waits for a ticker."""
 
@@ -112,6 +112,7 @@ BROKEN = [
         "job {job}",
     ),
     ("update pgagent.pga_job set jobrequested = now()", "a free job has no request left over", "job {job}"),
+    ("update pgagent.pga_job set jobrunid = 1", "a run that was asked for belongs to its job", "job {job}"),
     ("update pgagent.pga_job set jobenabled = false", "a disabled job has no next run", "job {job}"),
     (
         "update pgagent.pga_job set jobnextrun = null",

@@ -19,6 +19,7 @@ from harness import (
     make_due,
     release_steps,
     run_due,
+    run_job,
     run_until_held,
     runs,
     sql_step,
@@ -203,3 +204,17 @@ def test_many_runs_wait_for_one_lock_and_all_end(connection: Connection) -> None
     assert [row.status for row in run_due(connection, "0.05 s")] == ["running"] * 40
     release_steps(connection)
     assert [row.status for row in run_due(connection)] == ["succeeded"] * 40
+
+
+def test_agent_that_was_given_up_claims_nothing_before_it_knows(connection: Connection, database: Database) -> None:
+    jobid = add_job(connection, "job", sql_step(WAITING_CODE))
+    hold_steps(connection)
+    with psycopg.connect(database.conninfo, autocommit=True) as engine:
+        run_job(engine, sql_step("select 1"))
+        engine.execute("update pgagent.pga_jobagent set jagleaseuntil = '-infinity' where jagpid = pg_backend_pid()")
+        make_due(connection, jobid)
+        run_until_held(engine)
+        run_due(connection, "0.1 s")
+        release_steps(connection)
+        run_due(engine)
+    assert [run.status for run in runs(connection, jobid)] == ["s"]

@@ -340,8 +340,8 @@ def parked_run(conn: Connection, age: str, host: str = "") -> None:
     """Have a run wait for a ticker for so long; this session is its agent."""
     jobid = open_run(conn, age)
     conn.execute(
-        "insert into pgagent._batch_step (jslid, jlgid, jobid, jobname, jobhostagent, started, agentid, steps, owner)"
-        " values (1, 1000, %s, 'long', %s, now() - %s::interval, pg_backend_pid(), '[]', 'postgres')",
+        "insert into pgagent._batch_step (jslid, jlgid, jobid, jobname, jobhostagent, started, agentid, steps, owner,"
+        " due) values (1, 1000, %s, 'long', %s, now() - %s::interval, pg_backend_pid(), '[]', 'postgres', now())",
         (jobid, host, age),
     )
 

@@ -308,7 +308,10 @@ def test_job_user_works_with_pgagents_grants(connection: Session, people: People
         "insert into pgagent.pga_jobagent (jagpid, jagstation) values (1, 'x')",
         "insert into pgagent.pga_jobclass (jclname) values ('x')",
         "insert into pgagent.settings (timezone) values ('UTC')",
-        "insert into pgagent._batch_step select 1, 1, 1, '', '', now(), 1, false, null, '[]', null, null, 'postgres'",
+        (
+            "insert into pgagent._batch_step"
+            " select 1, 1, 1, '', '', now(), 1, false, null, '[]', null, null, 'postgres', now()"
+        ),
     ):
         assert refusal(stranger, statement) == DENIED, statement
 

@@ -6,6 +6,7 @@ import os
 import pwd
 import shlex
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -111,9 +112,11 @@ def test_missing_command(conn: Connection) -> None:
 
 def test_script_knows_its_job(conn: Connection) -> None:
     name = 'the $job\'s "name"\nand Ä'
-    code = 'printf "%s|" "$PGAGENT_JOBID" "$PGAGENT_JOBNAME" "$PGAGENT_STEPID" "$PGAGENT_RUNID"'
+    code = 'printf "%s|" "$PGAGENT_JOBID" "$PGAGENT_JOBNAME" "$PGAGENT_STEPID" "$PGAGENT_RUNID" "$PGAGENT_DUE"'
     run, (log,) = follow_job(conn, batch_step(code), name=name)
-    assert log.output == f"{run.jobid}|{name}|{step_id(conn, run.jobid)}|{run.id}|"
+    *told, due, end = (log.output or "").split("|")
+    assert (told, end) == ([str(run.jobid), name, str(step_id(conn, run.jobid)), str(run.id)], "")
+    assert timedelta(0) <= run.start - datetime.fromisoformat(due) < timedelta(minutes=1)
 
 
 def test_script_gets_a_known_environment(conn: Connection, place: Path) -> None:
@@ -132,6 +135,7 @@ def test_script_gets_a_known_environment(conn: Connection, place: Path) -> None:
     found = dict(line.split("=", 1) for line in lines)
     of_no_interest = {
         "PGAGENT_MARK",
+        "PGAGENT_DUE",
         "PWD",
         "OLDPWD",
         "SHLVL",

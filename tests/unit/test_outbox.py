@@ -26,7 +26,9 @@ DISK_FULL = "53100"
 SEQUENCE_FULL = "2200H"
 
 BATCH = Step(5, "größer", "b", b"echo", "", "", "f")
-RUN = Run(7, 3, "job", "host", "2031-01-01 00:00:00+00", "alice", is_superuser=False, steps=(BATCH,))
+RUN = Run(
+    7, 3, "job", "host", "2031-01-01 00:00:00+00", "2030-12-31 00:00:00+00", "alice", is_superuser=False, steps=(BATCH,)
+)
 SUCCESS = Ended("s", 1, 100.0)
 
 
@@ -118,7 +120,7 @@ def test_many_ends_are_written_by_one_statement(outbox: Outbox) -> None:
 def test_steps_are_closed_before_runs_before_jobs_are_released_before_steps_begin(outbox: Outbox) -> None:
     outbox.park(RUN)
     outbox.begin_step(8, 6)
-    outbox.end_run(Run(9, 4, "other", "", "now", "alice", is_superuser=False, steps=()), SUCCESS)
+    outbox.end_run(Run(9, 4, "other", "", "now", "now", "alice", is_superuser=False, steps=()), SUCCESS)
     outbox.end_step(11, SUCCESS, "output")
     statements = [entry.statement for entry in outbox.entries(100.0)]
     assert statements == [CLOSE_STEPS, WRITE_OUTPUT, CLOSE_RUNS, RELEASE, BEGIN_STEPS, PARK]
@@ -151,7 +153,7 @@ def test_something_new_is_submitted_without_waiting_for_the_retry(outbox: Outbox
 
 @pytest.mark.parametrize("statement", [CLOSE_STEPS, CLOSE_RUNS, RELEASE])
 def test_locked_rows_stay_and_the_others_go(outbox: Outbox, statement: Statement) -> None:
-    other = Run(8, 4, "other", "", "now", "alice", is_superuser=False, steps=())
+    other = Run(8, 4, "other", "", "now", "now", "alice", is_superuser=False, steps=())
     for jslid, run in ((11, RUN), (12, other)):
         outbox.end_step(jslid, SUCCESS, "")
         outbox.end_run(run, SUCCESS)

@@ -61,7 +61,7 @@ def test_run_is_as_good_as_its_steps(endings: list[tuple[str, str]]) -> None:
 
 def test_steps_are_done_from_the_front() -> None:
     steps = tuple(Step(n, f"step {n}", "s", b"select 1", "db", "", "f") for n in range(3))
-    run = Run(1, 2, "job", "", "2031-01-01", "alice", is_superuser=False, steps=steps)
+    run = Run(1, 2, "job", "", "2031-01-01", "2030-12-31", "alice", is_superuser=False, steps=steps)
     gone_on = run.without_first_step()
     assert gone_on.steps == steps[1:]
     assert run.steps == steps
@@ -72,10 +72,10 @@ def test_steps_are_done_from_the_front() -> None:
 def test_steps_survive_the_queue(steps: list[Step]) -> None:
     """Whatever bytes their code is made of: a database without an encoding has them."""
     run = (
-        b'{"jlgid": 1, "jobid": 2, "jobname": "job", "jobhostagent": "", "started": "2031-01-01", "owner": "alice",'
-        b' "is_superuser": true, "steps": %s}'
+        b'{"jlgid": 1, "jobid": 2, "jobname": "job", "jobhostagent": "", "started": "2031-01-01", "due": "2030-12-31",'
+        b' "owner": "alice", "is_superuser": true, "steps": %s}'
     )
-    expected = Run(1, 2, "job", "", "2031-01-01", "alice", is_superuser=True, steps=tuple(steps))
+    expected = Run(1, 2, "job", "", "2031-01-01", "2030-12-31", "alice", is_superuser=True, steps=tuple(steps))
     assert load_run(run % dump_steps(tuple(steps), UTF8), UTF8) == expected
 
 

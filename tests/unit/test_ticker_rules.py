@@ -34,7 +34,7 @@ def test_nothing_replaces_what_the_script_is_told_of_its_job() -> None:
     rules = Rules(ACCOUNT, (), (Variable(b"PGAGENT_RUNID", b"99"), Variable(b"PGAGENT_MARK", b"99")))
     found = script_environment({}, STEP, "mark", rules)
     told = {b"PGAGENT_JOBID": b"3", b"PGAGENT_JOBNAME": b"the job", b"PGAGENT_STEPID": b"4", b"PGAGENT_RUNID": b"2"}
-    assert found == {**OWN, **told, b"PGAGENT_MARK": b"mark"}
+    assert found == {**OWN, **told, b"PGAGENT_DUE": b"", b"PGAGENT_MARK": b"mark"}
 
 
 def test_accounts_are_found_by_name_and_number() -> None:

@@ -23,7 +23,7 @@ The PG* variables, .pgpass and pg_service.conf apply. Give no password here: eve
 read command lines. Put it into ~/.pgpass, a file that PGPASSFILE or passfile=... names, or a service
 file (PGSERVICE, service=...), readable for the ticker's user only; or use peer authentication.
 Scripts get PATH, LANG, LC_*, TZ and TMPDIR of the ticker, HOME, USER, LOGNAME and SHELL of the user they
-run as, PGAGENT_JOBID, PGAGENT_JOBNAME, PGAGENT_STEPID, PGAGENT_RUNID, and what --environment adds.
+run as, PGAGENT_JOBID, PGAGENT_JOBNAME, PGAGENT_STEPID, PGAGENT_RUNID, PGAGENT_DUE, and what --environment adds.
 Exit status: 0 after SIGTERM or SIGINT, 1 after a failure of the ticker itself, 2 for a wrong command line.
 """
 

@@ -22,7 +22,9 @@ from pgagent_ticker.session_loop import SessionLoop, Terms
 TAKE = """
 select pg_catalog.date_part('epoch', t.agent_lease),
        s.jslid, s.jlgid, s.jobid, s.jobname, s.jstid, s.jstname, s.code, s.output_limit,
-       pg_catalog.date_part('epoch', s.time_limit)
+       pg_catalog.date_part('epoch', s.time_limit),
+       pg_catalog.rtrim(pg_catalog.rtrim(pg_catalog.to_char(
+           pg_catalog.timezone('UTC', s.due), 'YYYY-MM-DD HH24:MI:SS.US'), '0'), '.')
 from pgagent._shared_settings as t left join pgagent.take_batch_steps($1::text, $2::integer) as s on true"""
 CANCELLED = "select c.jslid, c.cancelled_by from pgagent.cancelled_batch_steps() as c"
 FINISH = "select pgagent.finish_batch_step($1::integer, $2::integer, $3::text, $4::boolean)"
@@ -211,10 +213,10 @@ def _identify(step: BatchStep) -> dict[str, Detail]:
 
 
 def _read_step(row: Row) -> BatchStep:
-    jslid, jlgid, jobid, jobname, jstid, jstname, code, output_limit, time_limit = row
+    jslid, jlgid, jobid, jobname, jstid, jstname, code, output_limit, time_limit, due = row
     return BatchStep(
         int(jslid or 0), int(jlgid or 0), int(jobid or 0), jobname or "", int(jstid or 0), jstname or "",
-        code or "", int(output_limit or 0), None if time_limit is None else float(time_limit),
+        code or "", int(output_limit or 0), None if time_limit is None else float(time_limit), f"{due}+00",
     )  # fmt: skip
 
 

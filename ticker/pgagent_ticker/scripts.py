@@ -45,6 +45,7 @@ class BatchStep:
     code: str
     output_limit: int
     time_limit_seconds: float | None = None
+    due: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +215,7 @@ def script_environment(
         b"PGAGENT_JOBNAME": name,
         b"PGAGENT_STEPID": b"%d" % step.jstid,
         b"PGAGENT_RUNID": b"%d" % step.jlgid,
+        b"PGAGENT_DUE": step.due.encode(),
         guard.MARK_VARIABLE.encode(): mark.encode(),
     })  # fmt: skip
     return environment
