@@ -23,8 +23,11 @@ SEED ?=
 # A procedure that commits cannot pin its search_path: its names are qualified instead.
 PGSPOT_FLAGS ?= --ignore-lang plpython3u --proc-without-search-path \
     'pgagent.run_until_idle(station pg_catalog.text,INOUT succeeded integer,INOUT failed integer,INOUT aborted integer)'
+# pgspot fails at parsed bodies (begin atomic), so it sees them as texts. What their names mean is settled when they are
+# created, by the search_path that the script sets first.
+SHOW_PARSED_BODIES := sed -e 's/^begin atomic$$/set search_path = pg_catalog, pg_temp as $$$$/' -e 's/^end;$$/$$$$;/'
 
-.PHONY: help build install uninstall deps test lint typecheck format bench soak faults drill demo demo-stop clean
+.PHONY: help build install uninstall deps test lint typecheck format docs bench soak faults drill demo demo-stop clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -54,7 +57,7 @@ lint: deps typecheck ## check style, types, and the built script's safety
 	$(VENV)/ruff check
 	$(VENV)/ruff format --check
 	@$(MAKE) --no-print-directory build
-	$(VENV)/pgspot $(PGSPOT_FLAGS) $(SCRIPT)
+	$(SHOW_PARSED_BODIES) $(SCRIPT) | $(VENV)/pgspot $(PGSPOT_FLAGS)
 
 typecheck: deps ## check the types alone
 	$(VENV)/mypy
@@ -62,6 +65,10 @@ typecheck: deps ## check the types alone
 format: deps ## format the Python code
 	$(VENV)/ruff check --fix
 	$(VENV)/ruff format
+
+docs: deps ## write the reference anew: docs/reference, out of the catalog and the help texts
+	@$(MAKE) --no-print-directory install
+	PYTHONPATH=docs:tests:ticker PG_CONFIG="$(PG_CONFIG)" $(VENV)/python -m reference.generate
 
 bench: deps ## measure, beside Debian's pgagent
 	@$(MAKE) --no-print-directory install
@@ -89,4 +96,4 @@ demo-stop: ## end the demo and remove it
 
 clean: ## remove what was built (not .venv, not the demo)
 	rm -rf build extension/build .hypothesis .mypy_cache .pytest_cache .ruff_cache ticker/*.egg-info
-	find extension ticker tests -name __pycache__ -prune -exec rm -rf {} +
+	find extension ticker tests docs -name __pycache__ -prune -exec rm -rf {} +

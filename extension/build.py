@@ -17,24 +17,30 @@ SQL = EXTENSION.parent / "sql"
 MODULES = EXTENSION / "pgagent_py"
 
 TABLES = (
-    "pga_jobagent", "pga_jobclass", "pga_job", "pga_jobstep", "pga_schedule", "pga_exception", "pga_joblog",
-    "pga_jobsteplog", "settings", "_shared_settings", "_claimable_job", "_batch_step", "_cancel_request",
-    "_run_request", "_prune_walk", "_claim_turn", "event", "_alarm",
+    "pga_jobagent", "pga_jobclass", "pga_job", "pga_jobstep", "pga_calendar", "pga_holiday", "pga_schedule",
+    "pga_exception", "pga_joblog", "pga_jobsteplog", "settings", "_shared_settings", "_claimable_job", "_batch_step",
+    "_cancel_request", "_run_request", "_prune_walk", "_claim_turn", "event", "_alarm",
 )  # fmt: skip
 FUNCTIONS = (
-    "_may_run_programs", "_python_source", "_python_load", "pgagent_schema_version", "pga_is_leap_year", "_epoch",
-    "_zone_name", "_next_run_epochs", "_job_next_run", "_recompute", "next_run", "upcoming", "explain_schedule",
-    "pga_next_schedule", "cron", "_agent_is_alive", "next_due", "check_invariants", "run_due", "_wait_for_work",
-    "run_until_idle", "take_batch_steps", "finish_batch_step", "_check_parameters", "find_job", "run_now",
-    "wait_for_run", "cancel_run", "prune_runs", "_tell_alarms", "_watch_jobs", "health", "grant_use", "check_owner",
+    "_may_run_programs", "_python_source", "_python_load", "_check_parameters", "pgagent_schema_version",
+    "pga_is_leap_year", "_epoch", "_zone_name", "_next_run_epochs", "_job_next_run", "_recompute", "find_job",
+    "next_run", "upcoming", "explain_schedule", "pga_next_schedule", "cron", "_require_schedule", "create_calendar",
+    "add_holiday", "create_job", "alter_job", "drop_job", "enable_job", "copy_job", "add_step", "alter_step",
+    "drop_step", "add_schedule", "alter_schedule", "drop_schedule", "add_exception", "export_jobs", "apply_jobs",
+    "_agent_is_alive", "next_due", "check_invariants", "run_due", "_wait_for_work", "run_until_idle",
+    "take_batch_steps", "finish_batch_step", "run_now", "wait_for_run", "cancel_run", "prune_runs", "_tell_alarms",
+    "_watch_jobs", "_status_words", "_has_session", "health", "grant_use", "check_owner", "check",
 )  # fmt: skip
+VIEWS = ("jobs", "runs", "run_steps", "running", "calendar", "statistics")
 TRIGGERS = (
-    "_run_request", "pga_jobclass", "pga_job", "pga_jobstep", "pga_schedule", "pga_exception", "pga_joblog", "settings",
+    "_run_request", "pga_jobclass", "pga_job", "pga_jobstep", "pga_calendar", "pga_holiday", "pga_schedule",
+    "pga_exception", "pga_joblog", "settings",
 )  # fmt: skip
 PARTS = (
     "install_check.sql",
     *(f"tables/{name}.sql" for name in TABLES),
     *(f"functions/{name}.sql" for name in FUNCTIONS),
+    *(f"views/{name}.sql" for name in VIEWS),
     *(f"triggers/{name}.sql" for name in TRIGGERS),
     "policies.sql",
     "privileges.sql",

@@ -55,6 +55,34 @@ create policy pga_schedule_all on pgagent.pga_schedule
 alter table pgagent.pga_exception enable row level security;
 create policy pga_exception_all on pgagent.pga_exception
     using (exists (select from pgagent.pga_schedule s where s.jscid = jexscid));
+-- Who may change a calendar changes when the jobs of all who use it run, never what they run.
+alter table pgagent.pga_calendar enable row level security;
+create policy pga_calendar_see on pgagent.pga_calendar for select using (true);
+create policy pga_calendar_insert on pgagent.pga_calendar for insert
+    with check (calowner = any (array(select r.rolname from pg_roles r where pg_has_role(r.oid, 'usage'))));
+create policy pga_calendar_update on pgagent.pga_calendar for update
+    using (calowner = any (array(select r.rolname from pg_roles r where pg_has_role(r.oid, 'usage')))
+           or (select has_function_privilege('pgagent.is_administrator()', 'execute')));
+create policy pga_calendar_delete on pgagent.pga_calendar for delete
+    using (calowner = any (array(select r.rolname from pg_roles r where pg_has_role(r.oid, 'usage')))
+           or (select has_function_privilege('pgagent.is_administrator()', 'execute')));
+comment on policy pga_calendar_see on pgagent.pga_calendar is 'Everybody sees the calendars.';
+comment on policy pga_calendar_insert on pgagent.pga_calendar is 'For oneself, or a role that one is a member of.';
+comment on policy pga_calendar_update on pgagent.pga_calendar is
+    'Owner, members of the owning role, administrators; a trigger guards calowner.';
+comment on policy pga_calendar_delete on pgagent.pga_calendar is 'Owner, members of the owning role, administrators.';
+
+alter table pgagent.pga_holiday enable row level security;
+create policy pga_holiday_see on pgagent.pga_holiday for select using (true);
+create policy pga_holiday_change on pgagent.pga_holiday
+    using (exists (select
+                     from pgagent.pga_calendar c
+                    where c.calid = holcalid
+                      and (c.calowner = any (array(select r.rolname from pg_roles r where pg_has_role(r.oid, 'usage')))
+                           or (select has_function_privilege('pgagent.is_administrator()', 'execute')))));
+comment on policy pga_holiday_see on pgagent.pga_holiday is 'Everybody sees the dates of the calendars.';
+comment on policy pga_holiday_change on pgagent.pga_holiday is 'Whoever may change the calendar.';
+
 comment on policy pga_schedule_all on pgagent.pga_schedule is 'Whoever sees the job.';
 comment on policy pga_exception_all on pgagent.pga_exception is 'Whoever sees the job.';
 

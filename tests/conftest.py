@@ -9,13 +9,19 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg.rows import TupleRow
 from pytest_postgresql.janitor import DatabaseJanitor
 
 from harness.cluster import Cluster, Database, pg_config, server_directory
+from harness.command import Command, CommandServer
 from harness.jobs import start_afresh
 
 TEMPLATE = "pgagent_template"
+
+# A slow machine is no failure.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 _EXTENSION = Path(__file__).resolve().parents[1] / "extension"
 _numbers = count(1)
@@ -71,6 +77,19 @@ def connection(request: pytest.FixtureRequest, database: Database) -> Iterator[p
     else:
         with psycopg.connect(database.conninfo, autocommit=True) as conn:
             yield conn
+
+
+@pytest.fixture(scope="session")
+def command_server() -> Iterator[CommandServer]:
+    """What starts the commands of the suite."""
+    with CommandServer() as server:
+        yield server
+
+
+@pytest.fixture
+def command(command_server: CommandServer, database: Database) -> Command:
+    """The command pgagent-py, connected to the test's database as superuser."""
+    return Command(command_server, database.conninfo)
 
 
 @contextmanager

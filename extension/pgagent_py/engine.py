@@ -48,6 +48,8 @@ CANCEL_SECONDS = 0.25
 ABORT_SECONDS = 2.0
 REMOTE_PAUSE_SECONDS = 1.0
 FORCE_SECONDS = 0.5
+SHOW_SECONDS = 1.0
+SHOWN_BYTES_PER_SECOND = 65536
 CANCELED = "57014"
 # Idle sessions that stay between two calls: all if there are connections for so many engines, else a few.
 PLENTY = 3
@@ -80,6 +82,7 @@ class ActiveRun:
     deleted meanwhile. ``retry_at_seconds``: its step has failed and is begun again then, when the row of the attempt
     before, ``failed_jslid``, is closed; infinite: it is not waiting.
     ``deadline_seconds`` and ``step_deadline_seconds``: the time limits of the run and of the step that is executed.
+    ``show_at_seconds``: when its output so far is shown, of which ``shown_size`` bytes are.
     """
 
     run: Run
@@ -92,6 +95,8 @@ class ActiveRun:
     failed_jslid: int | None = None
     deadline_seconds: float = math.inf
     step_deadline_seconds: float = math.inf
+    show_at_seconds: float = math.inf
+    shown_size: int = 0
     stop: Stop | None = None
     detail: str = ""
 
@@ -122,6 +127,7 @@ class Engine:
         self._outbox = Outbox(agent.pid, self.encoding)
         self._until = 0.0
         self._gather_until = 0.0
+        self._show_at = 0.0
         self._aborting = False
         self._answers = 0
         self._unread_runs = 0
@@ -156,6 +162,7 @@ class Engine:
             self.books.connect(self.loopback, now)
             self._keep_books(now)
             self._enforce_limits(now)
+            self._show_outputs(now)
             self._start_steps(now)
             self._advance(self._wait(now), time.monotonic())
             if time.monotonic() >= interrupt_at:
@@ -318,6 +325,7 @@ class Engine:
     def _send(self, active: ActiveRun, session: StepSession, now: float) -> None:
         timeout_seconds = active.run.steps[0].timeout_seconds
         active.step_deadline_seconds = math.inf if timeout_seconds is None else now + timeout_seconds
+        active.show_at_seconds, active.shown_size = now + SHOW_SECONDS, 0
         try:
             session.begin(active.run.steps[0].code, active.run.settings, self.encoding)
         except Untranslatable as error:
@@ -422,6 +430,20 @@ class Engine:
             elif now >= active.step_deadline_seconds:
                 limit = f"{active.run.steps[0].timeout_seconds:g} s"
                 self._stop(active, Stop(None, f"cancelled: the step has taken longer than jsttimeout, {limit}"), now)
+
+    def _show_outputs(self, now: float) -> None:
+        """Has what steps have put out so far written to their logs, the less often the more it is."""
+        if now < self._show_at:
+            return
+        self._show_at = now + SHOW_SECONDS
+        for active in self._runs.values():
+            session = active.session
+            if session is None or not session.is_executing or active.jslid is None or now < active.show_at_seconds:
+                continue
+            if session.output_size > active.shown_size:
+                active.shown_size = session.output_size
+                active.show_at_seconds = now + SHOW_SECONDS * (1 + session.output_size / SHOWN_BYTES_PER_SECOND)
+                self._outbox.show_output(active.jslid, session.read_output())
 
     def _stop(self, active: ActiveRun, stop: Stop, now: float) -> None:
         """Has the current step ended: its end, or the time to force it, comes later, unless nothing is executed."""

@@ -20,6 +20,7 @@ from .recurrence import Flags, Schedule
 
 _HOUR_MINUTES = 60
 _DAY_MINUTES = 24 * 60
+_LONGEST_INTERVAL_SECONDS = 36_500 * 86_400  # that pga_schedule.jscinterval takes
 _LAST_DAY_FLAG = 32
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = (
@@ -30,10 +31,11 @@ _MONTHS = (
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What a row of pga_schedule and its exceptions say.
+    """What a row of pga_schedule, its exceptions and its calendar say.
 
     The arrays are as `recurrence.parse` takes them; exceptions are (date, time) as PostgreSQL writes them in
-    ISO; `start` and `end` are instants, which may be infinite or missing; `interval_seconds` is jscinterval.
+    ISO; `start` and `end` are instants, which may be infinite or missing; `interval_seconds` is jscinterval;
+    `calendar` is a name, `holidays` are its dates, in ISO too.
     """
 
     minutes: Flags
@@ -46,23 +48,28 @@ class Definition:
     start: float | None
     end: float | None
     interval_seconds: int | None = None
+    calendar: str | None = None
+    holidays: tuple[str, ...] = ()
 
 
 def describe(definition: Definition, *, after: float | None = None) -> str:
-    """Tell a schedule in one line: times, days, bounds, exceptions, zone.
+    """Tell a schedule in one line: times, days, bounds, exceptions, calendar, zone.
 
     With `after` (an instant, usually now), a start that is still to come is told as well, and exceptions of
     days gone by are left out. Nothing that the tables accept is an error, not even an unknown zone.
     """
     fields = _Fields.of(definition)
-    start = _starting(definition, after)
-    if definition.interval_seconds is None:
+    opening, start, end = _once(definition, fields), _starting(definition, after), _ending(definition)
+    if opening:
+        start = end = ""
+    elif definition.interval_seconds is None:
         opening = f"{_times(fields)} {_days(fields)}".rstrip()
     else:
         opening = _interval(fields, definition.interval_seconds)
         if fields.are_wildcards:
             opening, start = f"{opening} {start}", ""
-    rest = [start, _ending(definition), _excepting(definition, after), definition.zone_name]
+    holidays = "" if definition.calendar is None else f'not on dates of calendar "{definition.calendar}"'
+    rest = [start, end, _excepting(definition, after), holidays, definition.zone_name]
     return ", ".join([opening, *filter(None, rest)])
 
 
@@ -117,6 +124,15 @@ def _allowed(array: Flags, size: int, first: int = 0) -> tuple[int, ...]:
 
 _MOST_TIMES = 6  # more times of day than these are told by minutes and hours
 _MOST_MINUTES = 4  # more pieces than these are no longer told as minutes of every hour if there is another way
+
+
+def _once(definition: Definition, fields: _Fields) -> str:
+    """Tell a schedule as pgagent.add_schedule(at => ...) writes it: it ends where it starts. Empty for others."""
+    start = definition.start
+    if start is None or start != definition.end or not math.isfinite(start) or not fields.are_wildcards:
+        return ""
+    is_longest = definition.interval_seconds == _LONGEST_INTERVAL_SECONDS
+    return f"once at {_moment(definition, start)}" if is_longest else ""
 
 
 def _times(fields: _Fields) -> str:
@@ -416,8 +432,8 @@ def why_never(definition: Definition, *, after: float) -> str | None:
             return None
     except recurrence.UnknownZone:
         return f'time zone "{definition.zone_name}" is unknown'
-    unexcepted = replace(definition, exceptions=())
-    if definition.exceptions and _has_run(unexcepted, after):
+    unexcepted = replace(definition, exceptions=(), holidays=())
+    if (definition.exceptions or definition.holidays) and _has_run(unexcepted, after):
         return _why_excepted(definition, after, schedule)
     return (
         _why_impossible(unexcepted)
@@ -435,7 +451,7 @@ def _parse(definition: Definition) -> Schedule:
         definition.weekdays,
         definition.monthdays,
         definition.months,
-        definition.exceptions,
+        (*definition.exceptions, *((day, None) for day in definition.holidays)),
         definition.interval_seconds,
     )
 
@@ -449,13 +465,22 @@ def _has_run(definition: Definition, after: float = -math.inf, schedule: Schedul
 
 
 def _why_excepted(definition: Definition, after: float, schedule: Schedule) -> str:
-    """There would be a run without the exceptions."""
+    """There would be a run without the exceptions and the calendar."""
     if schedule.interval_seconds is not None and _has_run(definition, after, replace(schedule, interval_seconds=None)):
         return "no multiple of the interval is found in a minute that is allowed and not excepted"
     left = "left " if _has_run(definition, schedule=schedule) else ""
+    taken = _how_taken(definition, after)
     if definition.end is not None and _has_run(replace(definition, end=None), after, schedule):
-        return f"every run {left}before it ends on {_moment(definition, definition.end)} is excepted"
-    return f"every run {left}is excepted"
+        return f"every run {left}before it ends on {_moment(definition, definition.end)} {taken}"
+    return f"every run {left}{taken}"
+
+
+def _how_taken(definition: Definition, after: float) -> str:
+    """Tell whether the exceptions, or else the calendar, or only both together leave no run."""
+    on_date = f'is on a date of calendar "{definition.calendar}"'
+    if not _has_run(replace(definition, holidays=()), after):
+        return "is excepted"
+    return on_date if not _has_run(replace(definition, exceptions=()), after) else f"is excepted or {on_date}"
 
 
 def _why_impossible(unexcepted: Definition) -> str | None:

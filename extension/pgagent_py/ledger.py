@@ -419,6 +419,25 @@ select e.jslid
 """,
 )
 
+# jslid, output. What a step has put out so far, for those who watch; a row that is locked or has an end is left alone.
+WRITE_PROGRESS = Statement(
+    b"write_progress",
+    """
+with entry as (
+    select * from unnest($1::int4[], $2::text[]) as e (jslid, output)
+), held as (
+    select l.jslid from pgagent.pga_jobsteplog l
+     where l.jslid in (select e.jslid from entry e) and l.jslstatus = 'r'
+       for no key update of l skip locked
+)
+update pgagent.pga_jobsteplog l
+   set jsloutput = e.output
+  from entry e
+  join held h on h.jslid = e.jslid
+ where l.jslid = e.jslid
+""",
+)
+
 # jlgid, status, seconds since it ended, reason. Answers the ids that are still open: locked, or with a step still open.
 # The status is asked for so that the index of running runs, full of entries that have just ended, is not used.
 CLOSE_RUNS = Statement(
@@ -759,7 +778,8 @@ TERMINATE = Statement(b"terminate", "select pg_terminate_backend(e.pid) from unn
 
 STATEMENTS = (
     REGISTER, RENEW, CANCEL_REQUESTS, CLAIM, CLAIM_BY_PRIORITY, NEXT_DUE, BEGIN_STEPS, CLOSE_STEPS, WRITE_OUTPUT,
-    CLOSE_RUNS, RELEASE, PARK, ADOPT, END_ORPHANS, REAP, DISOWN, LOST_RUNS, PRUNE, WATCH, CANCEL, TERMINATE,
+    WRITE_PROGRESS, CLOSE_RUNS, RELEASE, PARK, ADOPT, END_ORPHANS, REAP, DISOWN, LOST_RUNS, PRUNE, WATCH, CANCEL,
+    TERMINATE,
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from .ledger import (
     PARK,
     RELEASE,
     WRITE_OUTPUT,
+    WRITE_PROGRESS,
     Entry,
     Row,
     Statement,
@@ -73,10 +74,11 @@ class Outbox:
         self._releases: dict[int, int] = {}
         self._begins: dict[int, int] = {}
         self._parks: dict[int, Run] = {}
+        self._progress: dict[int, str] = {}
 
     def __bool__(self) -> bool:
         """Whether anything is pending."""
-        return any((self._steps, self._outputs, self._runs, self._releases, self._begins, self._parks))
+        return any((self._steps, self._outputs, self._runs, self._releases, self._begins, self._parks, self._progress))
 
     def open_runs(self) -> set[int]:
         """Runs whose end is not yet written."""
@@ -89,8 +91,14 @@ class Outbox:
     def end_step(self, jslid: int, ended: Ended, output: str) -> None:
         """A step has ended."""
         self._steps[jslid] = ended
+        self._progress.pop(jslid, None)
         if output:
             self._outputs[jslid] = output
+        self._fresh = True
+
+    def show_output(self, jslid: int, output: str) -> None:
+        """What a step has put out so far. It is written once, if it can be: the end of the step brings all of it."""
+        self._progress[jslid] = output
         self._fresh = True
 
     def has_open_step(self, jslid: int | None) -> bool:
@@ -135,17 +143,19 @@ class Outbox:
         found: list[tuple[Statement, list[Row]]] = [
             (CLOSE_STEPS, [_step_row(key, end, now_seconds) for key, end in self._steps.items()]),
             (WRITE_OUTPUT, [(_text(key), self._encoding.encode(text)) for key, text in self._outputs.items()]),
+            (WRITE_PROGRESS, [(_text(key), self._encoding.encode(text)) for key, text in self._progress.items()]),
             (CLOSE_RUNS, [self._run_row(key, end, now_seconds) for key, end in self._runs.items()]),
             (RELEASE, [(_text(jobid), _text(jlgid), pid) for jobid, jlgid in self._releases.items()]),
             (BEGIN_STEPS, [(_text(jlgid), _text(jstid)) for jlgid, jstid in self._begins.items()]),
             (PARK, [self._park_row(run, pid) for run in self._parks.values()]),
         ]
+        self._progress = {}
         return [Entry(statement, rows) for statement, rows in found if rows]
 
     def settle(self, entries: Iterable[Entry]) -> Settled:
         """Takes out what is written; what is locked or was refused for a while stays."""
         settled = Settled()
-        for entry in entries:
+        for entry in (each for each in entries if each.statement is not WRITE_PROGRESS):
             settled.complaints.extend((sqlstate, message) for _, sqlstate, message in entry.failures)
             if entry.statement is CLOSE_STEPS:
                 _remove_written(self._steps, entry)

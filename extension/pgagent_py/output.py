@@ -8,7 +8,7 @@ from .encoding import UTF8
 
 
 class HeadTail:
-    """Collects bytes; of more than ``limit`` bytes it keeps the first and the last halves."""
+    """Collects bytes; of more than ``limit`` bytes it keeps the first and the last halves. ``size``: of all of them."""
 
     def __init__(self, limit: int) -> None:
         self._head_room = limit - limit // 2
@@ -17,9 +17,11 @@ class HeadTail:
         self._tail: deque[bytes] = deque()
         self._tail_size = 0
         self._left_out = 0
+        self.size = 0
 
     def append(self, data: bytes) -> None:
         """Adds data at the end."""
+        self.size += len(data)
         head = data[: self._head_room]
         if head:
             self._head.append(head)

@@ -186,14 +186,20 @@ def without(schedule: Schedule, exceptions: Exceptions) -> Schedule:
     """Return the schedule without what its exceptions take away."""
     if exceptions == Exceptions():
         return schedule
-    times_left = tuple(minute for minute in schedule.times if minute not in exceptions.times)
+    times_left = schedule.times
+    if exceptions.times:
+        times_left = tuple(minute for minute in schedule.times if minute not in exceptions.times)
+    # One set of days for all schedules that share a calendar.
+    spent_days = exceptions.days
+    if exceptions.moments:
+        spent_days |= _days_used_up(exceptions.moments, frozenset(times_left))
     return replace(
         schedule,
         times=times_left,
         excepted_times=exceptions.times,
         excepted_days=exceptions.days,
         excepted_moments=exceptions.moments,
-        spent_days=exceptions.days | _days_used_up(exceptions.moments, frozenset(times_left)),
+        spent_days=spent_days,
     )
 
 

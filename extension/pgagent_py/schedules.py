@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from functools import lru_cache, partial
 from heapq import merge
@@ -29,6 +30,7 @@ _COLUMNS = {
     "interval_seconds": "date_part('epoch', s.jscinterval)::int8",
     "last": "date_part('epoch', date_trunc('second', j.joblastrun))",
     "is_excepted": "exists (select from pgagent.pga_exception x where x.jexscid = s.jscid)",
+    "calendar": "s.jsccalendar",
 }
 _TABLES = """
   from pgagent.pga_schedule s
@@ -65,6 +67,20 @@ select to_char(x.jexdate, 'YYYY-MM-DD') as day, x.jextime::text as time
   from pgagent.pga_exception x
  where x.jexscid = $1 and (x.jexdate is null or x.jexdate between '0001-01-01' and '9999-12-31')
 """
+HOLIDAYS = """
+select h.holcalid, array_agg(h.holdate - '1970-01-01'::date) as days
+  from pgagent.pga_holiday h
+ where h.holcalid = any ($1)
+ group by h.holcalid
+"""
+CALENDAR_OF = "select s.jsccalendar as calid from pgagent.pga_schedule s where s.jscid = $1"
+# The name as bytes: see NAME.
+CALENDAR = """
+select convert_to(c.calname, getdatabaseencoding()) as name, getdatabaseencoding() as encoding,
+       array(select to_char(h.holdate, 'YYYY-MM-DD') from pgagent.pga_holiday h where h.holcalid = c.calid) as days
+  from pgagent.pga_calendar c
+ where c.calid = $1
+"""
 # When the jobs will run next, whatever their schedules say: null for disabled ones.
 NEXT_RUNS = """
 select j.jobid,
@@ -80,7 +96,6 @@ LONGEST_ARRAY = 60
 MOST_WARNINGS = 10
 MINUTE_SECONDS = 60
 NO_EXCEPTIONS = recurrence.Exceptions()
-ExceptionsOf = dict[int, recurrence.Exceptions]
 Upcoming = tuple[float, int, int | None]
 
 
@@ -96,6 +111,26 @@ class Stored(NamedTuple):
     interval_seconds: int | None
     last: float | None
     is_excepted: bool
+    calendar: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Absences:
+    """What is taken away from schedules: exceptions of a schedule, days of a calendar."""
+
+    exceptions: dict[int, recurrence.Exceptions]
+    holidays: dict[int, frozenset[int]]
+
+    def of(self, schedule: int | None, calendar: int | None) -> recurrence.Exceptions:
+        """What is taken away from one schedule."""
+        exceptions = self.exceptions.get(schedule or 0, NO_EXCEPTIONS)
+        days = self.holidays.get(calendar or 0)
+        if days is None:
+            return exceptions
+        return replace(exceptions, days=exceptions.days | days if exceptions.days else days)
+
+
+NO_ABSENCES = Absences({}, {})
 
 
 def next_runs_of_jobs(
@@ -105,7 +140,7 @@ def next_runs_of_jobs(
 
     Warns of those among the ``changed`` schedules that never run.
     """
-    found, exceptions = _read_schedules(plpy, plans, jobids)
+    found, absences = _read_schedules(plpy, plans, jobids)
     earliest: dict[int, float] = {}
     idle = []
     pause = Pause(plpy)
@@ -113,7 +148,7 @@ def next_runs_of_jobs(
         pause.take()
         last = stored.last
         later = last if last is not None and after < last <= after + CLOCK_PUT_BACK_SECONDS else after
-        run = _next_run(plpy, stored, exceptions, later)
+        run = _next_run(plpy, stored, absences, later)
         if run is None:
             idle.append(stored)
         elif run < earliest.get(stored.jobid, math.inf):
@@ -125,8 +160,8 @@ def next_runs_of_jobs(
 
 def next_run_of_schedule(plpy: Plpy, plans: dict[str, Any], schedule: int, after: float | None) -> float | None:
     """The next run of one schedule, enabled or not. Errors: 42704 if there is no such schedule."""
-    stored, exceptions = _read_schedule(plpy, plans, schedule)
-    return None if after is None else _next_run(plpy, stored, exceptions, after)
+    stored, absences = _read_schedule(plpy, plans, schedule)
+    return None if after is None else _next_run(plpy, stored, absences, after)
 
 
 def next_run_of_arrays(
@@ -139,13 +174,15 @@ def next_run_of_arrays(
     zone_name: str,
     after: float,
 ) -> float | None:
-    """The next run by the arrays given, with the exceptions of a stored schedule."""
+    """The next run by the arrays given, with the exceptions and the calendar of a stored schedule."""
     zone = _load_zone(plpy, zone_name)
     if starts is None or zone is None:
         return None
-    exceptions = _read_exceptions(plpy, plans, [] if schedule is None else [schedule])
+    rows = () if schedule is None else execute(plpy, plans, CALENDAR_OF, ["int4"], [schedule])
+    calendar = rows[0]["calid"] if len(rows) else None
+    absences = _read_absences(plpy, plans, [] if schedule is None else [schedule], [calendar])
     fields = _parse_fields("|".join(text or "{}" for text in arrays), None)
-    parsed = recurrence.without(fields, exceptions.get(schedule or 0, NO_EXCEPTIONS))
+    parsed = recurrence.without(fields, absences.of(schedule, calendar))
     return recurrence.next_run(parsed, zone, after=after, start=starts, end=ends)
 
 
@@ -179,7 +216,7 @@ def upcoming_runs(
 
 def explain_schedule(plpy: Plpy, plans: dict[str, Any], schedule: int, after: float | None) -> str | None:
     """A stored schedule in words, with its next run or why there is none. Errors: 42704: there is no such schedule."""
-    stored, exceptions = _read_schedule(plpy, plans, schedule)
+    stored, absences = _read_schedule(plpy, plans, schedule)
     if after is None:
         return None
     definition = _define(plpy, plans, stored)
@@ -187,8 +224,23 @@ def explain_schedule(plpy: Plpy, plans: dict[str, Any], schedule: int, after: fl
     reason = explain.why_never(definition, after=after)
     if reason is not None:
         return f"{words}; never runs: {reason}"
-    run = _next_run(plpy, stored, exceptions, after) or after
+    run = _next_run(plpy, stored, absences, after) or after
     return f"{words}; next run {datetime.fromtimestamp(run, recurrence.zone(stored.zone_name)).isoformat(' ')}"
+
+
+def describe_schedule(plpy: Plpy, plans: dict[str, Any], schedule: int, after: float) -> str | None:
+    """A stored schedule in words, without its next run; None if there is no such schedule.
+
+    It is asked for in queries over many rows: one that is deleted meanwhile is no error.
+    """
+    definition = _find_definition(plpy, plans, schedule)
+    return None if definition is None else explain.describe(definition, after=after)
+
+
+def why_never(plpy: Plpy, plans: dict[str, Any], schedule: int, after: float) -> str | None:
+    """Why a stored schedule has no run later than ``after``; None if it has one, or does not exist."""
+    definition = _find_definition(plpy, plans, schedule)
+    return None if definition is None else explain.why_never(definition, after=after)
 
 
 def is_known_zone(name: str) -> bool:
@@ -205,12 +257,12 @@ Stream = Callable[[float], Iterator[tuple[float, int]]]
 
 def _run_streams(plpy: Plpy, plans: dict[str, Any], jobids: Sequence[int]) -> dict[int, list[Stream]]:
     """For each job, what gives the runs of each of its enabled schedules later than an instant."""
-    found, exceptions = _read_schedules(plpy, plans, jobids)
+    found, absences = _read_schedules(plpy, plans, jobids)
     streams: dict[int, list[Stream]] = defaultdict(list)
     for stored in found:
         zone = _load_zone(plpy, stored.zone_name)
         if zone is not None:
-            streams[stored.jobid].append(partial(_runs, stored, _parse(stored, exceptions), zone))
+            streams[stored.jobid].append(partial(_runs, stored, _parse(stored, absences), zone))
     return streams
 
 
@@ -266,33 +318,36 @@ def _warn(plpy: Plpy, plans: dict[str, Any], found: Sequence[Stored], after: flo
         plpy.warning(f"{len(found) - MOST_WARNINGS} more schedules never run", sqlstate=errors.WARNING)
 
 
-def _read_schedule(plpy: Plpy, plans: dict[str, Any], schedule: int) -> tuple[Stored, ExceptionsOf]:
+def _read_schedule(plpy: Plpy, plans: dict[str, Any], schedule: int) -> tuple[Stored, Absences]:
     rows = execute(plpy, plans, BY_ID, ["int4"], [schedule])
     if not len(rows):
         errors.fail_without_schedule(plpy, schedule)
     stored = Stored(**rows[0])
-    return stored, _read_exceptions(plpy, plans, [schedule] if stored.is_excepted else [])
+    return stored, _read_absences(plpy, plans, [schedule] if stored.is_excepted else [], [stored.calendar])
 
 
-def _read_schedules(plpy: Plpy, plans: dict[str, Any], jobids: Sequence[int]) -> tuple[list[Stored], ExceptionsOf]:
+def _read_schedules(plpy: Plpy, plans: dict[str, Any], jobids: Sequence[int]) -> tuple[list[Stored], Absences]:
     """The enabled schedules of jobs."""
     columns = execute(plpy, plans, OF_JOBS, ["int4[]"], [jobids])[0]
     values = zip(*[columns[name] or () for name in Stored._fields], strict=True)
     found = [Stored._make(value) for value in values]
-    return found, _read_exceptions(plpy, plans, [stored.jscid for stored in found if stored.is_excepted])
+    excepted = [stored.jscid for stored in found if stored.is_excepted]
+    return found, _read_absences(plpy, plans, excepted, columns["calendar"] or ())
 
 
-def _next_run(plpy: Plpy, stored: Stored, exceptions: ExceptionsOf, after: float) -> float | None:
+def _next_run(plpy: Plpy, stored: Stored, absences: Absences, after: float) -> float | None:
     zone = _load_zone(plpy, stored.zone_name)
     if zone is None:
         return None
-    parsed = _parse(stored, exceptions)
+    parsed = _parse(stored, absences)
     return recurrence.next_run(parsed, zone, after=after, start=stored.start, end=stored.end)
 
 
-def _parse(stored: Stored, exceptions: ExceptionsOf) -> recurrence.Schedule:
+def _parse(stored: Stored, absences: Absences) -> recurrence.Schedule:
     fields = _parse_fields(stored.fields, stored.interval_seconds)
-    return recurrence.without(fields, exceptions[stored.jscid]) if stored.is_excepted else fields
+    if not stored.is_excepted and stored.calendar is None:
+        return fields
+    return recurrence.without(fields, absences.of(stored.jscid, stored.calendar))
 
 
 @lru_cache(maxsize=2048)
@@ -301,9 +356,15 @@ def _parse_fields(fields: str, interval_seconds: int | None) -> recurrence.Sched
     return recurrence.parse(minutes, hours, weekdays, monthdays, months, (), interval_seconds)
 
 
+def _find_definition(plpy: Plpy, plans: dict[str, Any], schedule: int) -> explain.Definition | None:
+    rows = execute(plpy, plans, BY_ID, ["int4"], [schedule])
+    return _define(plpy, plans, Stored(**rows[0])) if len(rows) else None
+
+
 def _define(plpy: Plpy, plans: dict[str, Any], stored: Stored) -> explain.Definition:
     minutes, hours, weekdays, monthdays, months = map(read_array, stored.fields.split("|"))
     exceptions = execute(plpy, plans, EXCEPTION_ROWS, ["int4"], [stored.jscid])
+    calendar, holidays = _read_calendar(plpy, plans, stored.calendar)
     return explain.Definition(
         minutes=minutes,
         hours=hours,
@@ -315,6 +376,8 @@ def _define(plpy: Plpy, plans: dict[str, Any], stored: Stored) -> explain.Defini
         start=stored.start,
         end=stored.end,
         interval_seconds=stored.interval_seconds,
+        calendar=calendar,
+        holidays=holidays,
     )
 
 
@@ -330,15 +393,32 @@ def read_array(text: str | None) -> tuple[bool | None, ...]:
     return (None,) * (first - 1) + flags[max(0, 1 - first) :]
 
 
-def _read_exceptions(plpy: Plpy, plans: dict[str, Any], schedules: Sequence[int]) -> ExceptionsOf:
-    if not schedules:
-        return {}
-    return {
-        row["jexscid"]: recurrence.Exceptions(
-            frozenset(row["times"] or ()), frozenset(row["days"] or ()), frozenset(row["moments"] or ())
-        )
-        for row in execute(plpy, plans, EXCEPTIONS, ["int4[]"], [schedules])
-    }
+def _read_absences(
+    plpy: Plpy, plans: dict[str, Any], schedules: Sequence[int], calendars: Sequence[int | None]
+) -> Absences:
+    named = {calendar for calendar in calendars if calendar is not None}
+    if not schedules and not named:
+        return NO_ABSENCES
+    exceptions = execute(plpy, plans, EXCEPTIONS, ["int4[]"], [schedules]) if schedules else ()
+    holidays = execute(plpy, plans, HOLIDAYS, ["int4[]"], [list(named)]) if named else ()
+    return Absences(
+        exceptions={
+            row["jexscid"]: recurrence.Exceptions(
+                frozenset(row["times"] or ()), frozenset(row["days"] or ()), frozenset(row["moments"] or ())
+            )
+            for row in exceptions
+        },
+        holidays={row["holcalid"]: frozenset(row["days"]) for row in holidays},
+    )
+
+
+def _read_calendar(plpy: Plpy, plans: dict[str, Any], calendar: int | None) -> tuple[str | None, tuple[str, ...]]:
+    """Name and dates of a calendar, as an explanation shows them."""
+    if calendar is None:
+        return None, ()
+    row = execute(plpy, plans, CALENDAR, ["int4"], [calendar])[0]
+    coding = encoding.find(row["encoding"])
+    return coding.show(coding.read_output(row["name"])), tuple(row["days"])
 
 
 def _load_zone(plpy: Plpy, name: str) -> tzinfo | None:

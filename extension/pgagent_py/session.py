@@ -237,6 +237,15 @@ class StepSession:
         poll.register(self.descriptor, select.POLLIN)
         return not poll.poll(0)
 
+    @property
+    def output_size(self) -> int:
+        """How many bytes the step has put out so far."""
+        return self._results.output.size
+
+    def read_output(self) -> str:
+        """What the step has put out so far, as far as it is kept."""
+        return self._find_encoding().read_output(self._results.output.kept()).strip()
+
     def begin(self, code: bytes, settings: Mapping[str, str], encoding: Encoding) -> None:
         """Makes the settings, then sends the text of a step, as one simple query; the session must be idle. An end of
         the connection shows in the next advance. Raises Untranslatable if the session's encoding lacks a character of
@@ -396,8 +405,7 @@ class StepSession:
         if not results.executed and not results.failed:
             results.failed = True
             results.output.append(EMPTY_CODE.encode())
-        kept = results.output.kept()
-        text = self._find_encoding().read_output(kept).strip() if kept else ""
+        text = self.read_output() if results.output.size else ""
         if results.failed:
             return Outcome(FAILED, -1, text, results.sqlstate)
         return Outcome(SUCCEEDED, min(results.rows, MOST_INT4), text)

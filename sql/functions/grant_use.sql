@@ -7,7 +7,7 @@ comment on function pgagent.is_administrator() is
 
 -- What is handed out, one GRANT each.
 create function pgagent._rights_of_use() returns setof text
-language sql immutable security invoker
+language sql stable security invoker
 set search_path = pg_catalog, pg_temp
 as $$
     values ('usage on schema pgagent'),
@@ -24,10 +24,14 @@ as $$
             'jsttimeout, jstretries, jstretrydelay, jstretryfactor, jstretrymaxdelay, jstretryjitter, jstretrysqlstates) '
             'on pgagent.pga_jobstep'),
            ('insert (jscjobid, jscname, jscdesc, jscenabled, jscstart, jscend, jscminutes, jschours, jscweekdays, '
-            'jscmonthdays, jscmonths, jsctimezone, jscinterval), '
+            'jscmonthdays, jscmonths, jsctimezone, jscinterval, jsccalendar), '
             'update (jscjobid, jscname, jscdesc, jscenabled, jscstart, jscend, jscminutes, jschours, jscweekdays, '
-            'jscmonthdays, jscmonths, jsctimezone, jscinterval) on pgagent.pga_schedule'),
+            'jscmonthdays, jscmonths, jsctimezone, jscinterval, jsccalendar) on pgagent.pga_schedule'),
            ('insert (jexscid, jexdate, jextime), update (jexscid, jexdate, jextime) on pgagent.pga_exception'),
+           ('select, delete on pgagent.pga_calendar, pgagent.pga_holiday'),
+           ('insert (calname, caldesc, calowner), update (calname, caldesc, calowner) on pgagent.pga_calendar'),
+           ('insert (holcalid, holdate, holname), update (holcalid, holdate, holname) on pgagent.pga_holiday'),
+           ('select on pgagent.jobs, pgagent.runs, pgagent.run_steps, pgagent.running, pgagent.calendar, pgagent.statistics'),
            ('select on pgagent.pga_jobclass, pgagent.pga_jobagent, pgagent.pga_joblog, pgagent.pga_jobsteplog'),
            ('select, delete on pgagent.event'),
            ('select (jlgid), insert (jlgid, requested_by) on pgagent._cancel_request'),
@@ -35,20 +39,28 @@ as $$
            ('select on pgagent._shared_settings'),
            ('usage on sequence pgagent.pga_job_jobid_seq, pgagent.pga_jobstep_jstid_seq, pgagent.pga_schedule_jscid_seq, '
             'pgagent.pga_exception_jexid_seq'),
-           ('execute on function pgagent.pgagent_schema_version(), pgagent.pga_is_leap_year(int2), '
-            'pgagent.pga_next_schedule(int4, timestamptz, timestamptz, bool[], bool[], bool[], bool[], bool[]), '
-            'pgagent.next_run(int4, timestamptz), pgagent.upcoming(int4, int4, timestamptz), '
-            'pgagent.calendar(timestamptz, timestamptz, int4), pgagent.explain_schedule(int4, timestamptz), '
-            'pgagent.cron(text), pgagent.to_cron(int4), pgagent.to_cron(bool[], bool[], bool[], bool[], bool[]), '
-            'pgagent.cancel_run(int4), pgagent.find_job(text), pgagent.run_now(int4, int4), pgagent.run_now(text, text), '
-            'pgagent.wait_for_run(int4, interval)'),
-           -- What these call with the rights of their caller.
-           ('execute on function pgagent._python_load(), pgagent._python_source(), '
-            'pgagent._reject_null(json), pgagent._require_job(int4), pgagent._similar_jobs(text), pgagent._require_request(int4), '
-            'pgagent._epoch(timestamptz), pgagent._schedule_next_run_epoch(int4, float8), '
-            'pgagent._upcoming(int4[], float8, float8, int4), pgagent._explain_schedule(int4, float8), '
-            'pgagent._to_cron(text, text, text, text, text), '
-            'pgagent._next_schedule_epoch(int4, float8, float8, text, text, text, text, text, text, float8)')
+           ('usage on sequence pgagent.pga_calendar_calid_seq, pgagent.pga_holiday_holid_seq')
+    union all
+    select format('execute on function %s', p.oid::regprocedure)
+      from pg_proc p
+     where p.pronamespace = 'pgagent'::regnamespace
+       and (p.proname = any (string_to_array(
+               'pgagent_schema_version pga_is_leap_year pga_next_schedule next_run upcoming calendar explain_schedule cron to_cron '
+               'find_job create_job alter_job drop_job enable_job disable_job copy_job add_step alter_step drop_step '
+               'add_schedule alter_schedule drop_schedule add_exception add_exceptions drop_exception '
+               'create_calendar drop_calendar add_holiday drop_holiday export_jobs apply_jobs '
+               'run_now wait_for_run cancel_run check', ' '))
+            -- What these and the views call with the rights of their caller.
+            or p.proname = any (string_to_array(
+               '_python_load _python_source _epoch _schedule_next_run_epoch _upcoming _explain_schedule _to_cron '
+               '_next_schedule_epoch _describe_schedule _why_never _reject_null _reject_value _check_reset _similar_jobs '
+               '_require_job _require_own_job _require_step _require_schedule _require_request _class_id _check_job_owner '
+               '_check_job_name _set_enabled _copy_schedules _on_error_letter _next_step_name _check_step_name '
+               '_check_step_target _alter_step_target _check_every _instant_of_run _schedule_name _runs_once '
+               '_default_schedule_name _altered_times _find_calendar _find_own_calendar _check_dates _days_of_period '
+               '_check_exception _judge_value _zone_name _is_zone_of_python _jobs _runs _run_steps _running _statistics '
+               '_run_status_word _step_status_word _has_session _job_label _first_five _ticker_command _check_jobs '
+               '_check_schedules _check_steps _check_owners _check_agents _check_clock _check_installation', ' ')))
 $$;
 comment on function pgagent._rights_of_use() is 'The privileges of a role that has jobs.';
 

@@ -12,7 +12,7 @@ return importlib.import_module("@python_package@.schedules").next_run_of_arrays(
     plpy, SD, schedule, starts, ends, (minutes, hours, weekdays, monthdays, months), zone, after)
 $$;
 comment on function pgagent._next_schedule_epoch(int4, float8, float8, text, text, text, text, text, text, float8) is
-    'The next run by arrays given, with the exceptions of a stored schedule; instants in seconds since 1970.';
+    'The next run by arrays given, with the exceptions and the calendar of a stored schedule; instants in seconds since 1970.';
 
 create function pgagent.pga_next_schedule(
     jscid int4, jscstart timestamptz, jscend timestamptz, jscminutes bool[], jschours bool[], jscweekdays bool[],
@@ -27,4 +27,4 @@ as $$
         current_setting('TimeZone'), pgagent._epoch(now())))
 $$;
 comment on function pgagent.pga_next_schedule(int4, timestamptz, timestamptz, bool[], bool[], bool[], bool[], bool[]) is
-    'The next run after now by the arrays given, with the exceptions of schedule jscid, in the session''s time zone, as in pgAgent.';
+    'The next run after now by the arrays given, with the exceptions and the calendar of schedule jscid, in the session''s time zone, as in pgAgent.';

@@ -24,6 +24,16 @@ comment on function pgagent.upcoming(int4, int4, timestamptz) is
     'The coming runs of a job, at most count, and the schedule of each (null: asked for by jobnextrun). '
     'after null: from now on, beginning with jobnextrun; an instant: what the enabled schedules say, even of a disabled job.';
 
+create function pgagent.upcoming(job text, count int4 default 10, after timestamptz default null)
+returns table (run timestamptz, jscid int4, jscname text)
+language sql stable security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+    select u.run, u.jscid, u.jscname
+      from pgagent.upcoming(case when job is not null then pgagent.find_job(job) end, count, after) u
+$$;
+comment on function pgagent.upcoming(text, int4, timestamptz) is 'As upcoming of a job''s id, for the job of a name.';
+
 create function pgagent.calendar(
     after timestamptz default null, until timestamptz default now() + interval '1 day', count int4 default 1000
 )

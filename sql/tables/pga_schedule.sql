@@ -18,6 +18,8 @@ create table pgagent.pga_schedule (
             extract(year from jscinterval) = 0 and extract(month from jscinterval) = 0
             and extract(epoch from jscinterval) = trunc(extract(epoch from jscinterval))
             and jscinterval between '1 second' and '36500 days'),
+    jsccalendar int4
+        constraint pga_schedule_jsccalendar_fkey references pgagent.pga_calendar (calid) on delete restrict on update restrict,
     constraint pga_schedule_jscminutes_size check (array_upper(jscminutes, 1) = 60),
     constraint pga_schedule_jschours_size check (array_upper(jschours, 1) = 24),
     constraint pga_schedule_jscweekdays_size check (array_upper(jscweekdays, 1) = 7),
@@ -25,6 +27,7 @@ create table pgagent.pga_schedule (
     constraint pga_schedule_jscmonths_size check (array_upper(jscmonths, 1) = 12)
 );
 create index pga_jobschedule_jobid on pgagent.pga_schedule (jscjobid);
+create index pga_schedule_jsccalendar on pgagent.pga_schedule (jsccalendar) where jsccalendar is not null;
 
 comment on table pgagent.pga_schedule is 'Schedules of jobs; docs/schedule.md says what they mean.';
 comment on column pgagent.pga_schedule.jscid is 'Id of the schedule.';
@@ -43,3 +46,5 @@ comment on column pgagent.pga_schedule.jsctimezone is
     'Time zone in which the arrays and the exceptions are read, as in SET TimeZone; null: the one in settings.';
 comment on column pgagent.pga_schedule.jscinterval is
     'Time between runs, counted from jscstart, in the minutes that the arrays allow (whole seconds from 1 s, no months); null: every minute that they allow.';
+comment on column pgagent.pga_schedule.jsccalendar is
+    'Calendar on whose dates the schedule does not run, in addition to its exceptions; null: none.';

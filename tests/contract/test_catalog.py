@@ -33,6 +33,7 @@ SECURITY_DEFINER = {
     "_run_request_reserve": "ids and the columns of the engine are not for users; the policies say for which jobs",
     "_recompute": "a change of a schedule changes its job, whatever the role may do to pga_job",
     "pga_exception_trigger": "as _recompute",
+    "pga_holiday_trigger": "as _recompute",
     "pga_schedule_zone_trigger": "asks a function that a job's owner may not call",
     "pga_job_trigger": "computes with functions that a job's owner may not call",
     "pga_joblog_trigger": "an event is told whoever ends the run",
@@ -144,6 +145,8 @@ POLICIES = {
     "pga_jobclass": {"r", "*"},
     "pga_job": {"r", "a", "w", "d"},
     "pga_jobstep": {"r", "*"},
+    "pga_calendar": {"r", "a", "w", "d"},
+    "pga_holiday": {"r", "*"},
     "pga_schedule": {"*"},
     "pga_exception": {"*"},
     "pga_joblog": {"r"},
@@ -215,12 +218,39 @@ def test_role_that_may_use_the_schema_may_call_no_function(catalog: Connection[T
 
 
 def test_functions_pin_their_search_path(catalog: Connection[TupleRow]) -> None:
+    """Unless their body was parsed when they were created: what its names mean is settled then."""
     unpinned = names(
         catalog,
         f"select proname::text from pg_proc where {NAMESPACE}"
-        f" and coalesce(not proconfig @> array['{SEARCH_PATH}'], true)",
+        f" and coalesce(not proconfig @> array['{SEARCH_PATH}'], prosqlbody is null)",
     )
     assert unpinned == sorted(WITHOUT_SEARCH_PATH)
+
+
+def test_parsed_bodies_are_put_into_queries(catalog: Connection[TupleRow]) -> None:
+    """A setting, or the rights of another role, would keep the planner from it; nothing else needs a parsed body."""
+    kept_out = names(
+        catalog,
+        f"select proname::text from pg_proc where {NAMESPACE} and prosqlbody is not null"
+        " and (proconfig is not null or prosecdef or provolatile = 'v' or proisstrict)",
+    )
+    assert kept_out == []
+
+
+def test_views_for_job_users_read_no_table(catalog: Connection[TupleRow]) -> None:
+    """They would read it with the rights of their owner."""
+    with catalog.transaction(force_rollback=True):
+        catalog.execute("create role somebody")
+        catalog.execute("select pgagent.grant_administration('somebody')")
+        reading = names(
+            catalog,
+            "select distinct v.relname::text from pg_class v join pg_rewrite r on r.ev_class = v.oid"
+            " join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid"
+            " join pg_class t on d.refclassid = 'pg_class'::regclass and t.oid = d.refobjid and t.oid <> v.oid"
+            " where v.relnamespace = 'pgagent'::regnamespace and v.relkind = 'v'"
+            " and has_table_privilege('somebody', v.oid, 'select')",
+        )
+    assert reading == ["_shared_settings"]
 
 
 def test_security_definer_has_a_reason(catalog: Connection[TupleRow]) -> None:
@@ -377,7 +407,8 @@ def read_headers() -> list[tuple[str, str]]:
     """Name, and what stands between CREATE FUNCTION or PROCEDURE and the body, in the SQL sources."""
     found = []
     for path in sorted((ROOT / "sql").rglob("*.sql")):
-        headers = re.findall(r"^create (?:function|procedure) .*?^as ", path.read_text(), re.MULTILINE | re.DOTALL)
+        pattern = r"^create (?:function|procedure) .*?^(?:as |begin atomic)"
+        headers = re.findall(pattern, path.read_text(), re.MULTILINE | re.DOTALL)
         found += [(re.split(r"[ (]", header, maxsplit=3)[2], header) for header in headers]
     return found
 
@@ -386,7 +417,7 @@ HEADERS = read_headers()
 
 
 def test_sources_have_every_function_of_the_catalog(catalog: Connection[TupleRow]) -> None:
-    assert names(catalog, f"select oid::regproc::text from pg_proc where {NAMESPACE}") == sorted(
+    assert names(catalog, f"select 'pgagent.' || proname from pg_proc where {NAMESPACE}") == sorted(
         name for name, _ in HEADERS
     )
 

@@ -54,6 +54,7 @@ _START_AFRESH = """
     reset all;
     select pg_advisory_unlock_all();
     delete from pgagent.pga_job;
+    delete from pgagent.pga_calendar;
     delete from pgagent._batch_step;
     delete from pgagent._alarm;
     delete from pgagent.event;

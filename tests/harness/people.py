@@ -44,7 +44,7 @@ class People:
     ) -> None:
         for session in self._sessions:
             session.close()
-        self._superuser.execute("delete from pgagent.pga_job")
+        self._superuser.execute("delete from pgagent.pga_job; delete from pgagent.pga_calendar")
         found = self._superuser.execute("select rolname from pg_roles where rolname = any (%s)", (list(ROLES),))
         roles = sql.SQL(", ").join(sql.Identifier(role) for (role,) in found.fetchall())
         self._superuser.execute(sql.SQL("drop owned by {0} cascade; drop role {0}").format(roles))

@@ -34,7 +34,9 @@ INSERTS = {
     "pga_jobclass": "(jclname) values ('New') returning jclid",
     "pga_job": "(jobjclid, jobname) values (1, 'new') returning jobid",
     "pga_jobstep": "(jstjobid, jstname, jstkind, jstcode, jstdbname) values (1, 'new', 's', '', 'x') returning jstid",
-    "pga_schedule": "(jscjobid, jscname) values (1, 'new') returning jscid",
+    "pga_calendar": "(calname) values ('new') returning calid",
+    "pga_holiday": "(holcalid, holdate) values (1, '2031-01-01') returning holid",
+    "pga_schedule": "(jscjobid, jscname, jsccalendar) values (1, 'new', 1) returning jscid",
     "pga_exception": "(jexscid, jexdate) values (1, '2031-01-01') returning jexid",
     "pga_joblog": "(jlgjobid, jlgstatus) values (1, 's') returning jlgid",
     "pga_jobsteplog": "(jsljlgid, jsljstid, jslstatus) values (1, 1, 's') returning jslid",
@@ -44,6 +46,8 @@ IDS = {
     "pga_jobclass": "jclid",
     "pga_job": "jobid",
     "pga_jobstep": "jstid",
+    "pga_calendar": "calid",
+    "pga_holiday": "holid",
     "pga_schedule": "jscid",
     "pga_exception": "jexid",
     "pga_joblog": "jlgid",
@@ -115,7 +119,15 @@ def fill(conn: Connection[TupleRow]) -> None:
     jscid = add_schedule(conn, first, minutes=[0], hours=[4], monthdays=[1, 32])
     add_exception(conn, jscid, at=time(4, 0, 30))
     add_exception(conn, jscid, FAR.date(), time(4))
-    add_schedule(conn, second, hours=[0], minutes=[30], end=FAR)
+    jscid = add_schedule(conn, second, hours=[0], minutes=[30], end=FAR)
+    conn.execute(
+        "insert into pgagent.pga_calendar (calname, calowner) values ('unused', 'nobody'), ('it''s used', 'postgres')"
+    )
+    conn.execute(
+        "insert into pgagent.pga_holiday (holcalid, holdate, holname)"
+        " values (2, '2039-12-24', 'Eve'), (1, '2040-01-01', '')"
+    )
+    conn.execute("update pgagent.pga_schedule set jsccalendar = 2 where jscid = %s", (jscid,))
     conn.execute("update pgagent.pga_jobstep set jstenabled = false where jstkind = 'b'")
     make_due(conn, first, second)
     conn.execute("select from pgagent.run_due()")

@@ -68,3 +68,15 @@ def test_a_name_that_is_no_text_holds_nothing_up(foreign: Connection[TupleRow]) 
     )
     add_schedule(foreign, jobid)
     assert value(foreign, "select jobnextrun is not null from pgagent.pga_job")
+
+
+def test_the_name_of_a_calendar_is_told_as_it_is_written(foreign: Connection[TupleRow]) -> None:
+    encoding = foreign.info.parameter_status("server_encoding")
+    name = {"LATIN1": "Ålands dag", "EUC_JP": "お正月"}.get(encoding or "", "お正月")
+    foreign.execute("select pgagent.create_calendar(%s)", (name,))
+    jscid = add_schedule(foreign, add_job(foreign, "job"))
+    foreign.execute("update pgagent.pga_schedule set jsccalendar = 1")
+    assert f'not on dates of calendar "{name}"' in value(foreign, "select pgagent.explain_schedule(%s)", jscid)
+    if encoding == "SQL_ASCII":
+        foreign.execute(r"update pgagent.pga_calendar set calname = E'bad \xff'")
+        assert r'calendar "bad \xff"' in value(foreign, "select pgagent.explain_schedule(%s)", jscid)

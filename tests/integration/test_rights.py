@@ -11,8 +11,9 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from harness import Database, add_exception, add_job, add_schedule, make_due, run_due, runs, sql_step, value
+from harness import add_exception, add_job, add_schedule, make_due, run_due, runs, sql_step, value
 from harness.people import People
+from harness.statements import split_statements
 
 Session = Connection[TupleRow]
 
@@ -20,7 +21,8 @@ DENIED = "42501"
 UNDEFINED = "42704"
 ALL_TABLES = (
     "pga_jobagent", "pga_jobclass", "pga_job", "pga_jobstep", "pga_schedule", "pga_exception", "pga_joblog",
-    "pga_jobsteplog", "event", "settings", "_batch_step", "_cancel_request", "_prune_walk", "_alarm",
+    "pga_jobsteplog", "pga_calendar", "pga_holiday", "event", "settings", "_batch_step", "_cancel_request",
+    "_run_request", "_prune_walk", "_alarm",
 )  # fmt: skip
 # The tables that hold what belongs to a job, and how a row of it is found.
 OF_A_JOB = {
@@ -261,21 +263,20 @@ def test_job_user_works_with_pgadmin(connection: Session, people: People) -> Non
     assert value(connection, "select count(*) from pgagent.pga_joblog") == 0
 
 
-def test_job_user_does_what_the_readme_shows(people: People, database: Database) -> None:
+def test_job_user_does_what_the_readme_shows(connection: Session, people: People) -> None:
     """Its examples of jobs and schedules, as they stand there."""
+    connection.execute("grant pg_execute_server_program to alice")
+    connection.execute("create procedure make_report() language sql as 'select 1'")
     alice = people.log_in("alice")
     readme = (Path(__file__).parents[2] / "README.md").read_text()
-    blocks = [
-        re.sub("^ {4}", "", text, flags=re.MULTILINE)
-        for text in re.findall(r"(?:^(?: {4}.*)?\n)+", readme, re.MULTILINE)
-    ]
-    chosen = [text.strip() for text in blocks if "insert into pgagent.pga_job " in text or "from pgagent.cron(" in text]
+    blocks = re.findall(r"(?:^(?: {4}.*)?\n)+", readme, re.MULTILINE)
+    chosen = [text for text in blocks if "create_job('report'" in text or "add_schedule('report'" in text]
     assert len(chosen) == 2
-    for text in chosen:
-        alice.execute(text.encode())
-    assert value(alice, "select count(*) from pgagent.pga_schedule") == 3
-    assert value(alice, "select count(*) from pgagent.calendar(until => now() + '8 days', count => 2)") == 2
-    assert database.name == alice.info.dbname
+    for statement in [each for text in chosen for each in split_statements(re.sub("--.*", "", text))]:
+        (connection if "run_due" in statement else alice).execute(statement.encode())
+    assert value(alice, "select count(*) from pgagent.pga_schedule where jsccalendar is not null") == 4
+    assert value(alice, "select state from pgagent.running where name = 'report'") == "waiting for ticker"
+    assert value(alice, "select next_run from pgagent.jobs") is not None
 
 
 @pytest.mark.shared_database
@@ -352,6 +353,15 @@ CALLS = {
     "select pgagent.pga_next_schedule(1, now(), null, array_fill(false, '{60}'), array_fill(false, '{24}'),"
     " array_fill(false, '{7}'), array_fill(false, '{32}'), array_fill(false, '{12}'))": "bob alice dba",
     "select * from pgagent.calendar()": "bob alice dba",
+    "select pgagent.create_job('mine', '0 3 * * *', sql => 'select 1')": "bob alice dba",
+    "select pgagent.create_calendar(user, '{2031-01-01}')": "bob alice dba",
+    "select pgagent.drop_calendar(user) from pgagent.create_calendar(user)": "bob alice dba",
+    "select pgagent.add_holiday(user, '2031-01-01') from pgagent.create_calendar(user)": "bob alice dba",
+    "select pgagent.drop_holiday(user, '2031-01-01') from pgagent.create_calendar(user)": "bob alice dba",
+    "select pgagent.export_jobs()": "bob alice dba",
+    """select * from pgagent.apply_jobs('{"jobs": [{"name": "new", "schedules": [{"name": "s", "every": "1 h",
+        "timezone": "utc"}]}]}', dry_run => true)""": "bob alice dba",
+    "select * from pgagent.check()": "bob alice dba",
     "select pgagent.is_administrator()": "dba",
     "select * from pgagent.run_due('0 s')": "ticker",
     "select pgagent.next_due()": "ticker",
@@ -398,7 +408,7 @@ def test_every_public_function_has_its_callers(connection: Session, people: Peop
         "select distinct proname::text from pg_proc where pronamespace = 'pgagent'::regnamespace and proname !~ '^_'"
         " and prorettype <> 'trigger'::regtype"
     ).fetchall()
-    called = {name for call in (*CALLS, *OF_OTHERS) for name in re.findall(r"pgagent\.(\w+)\(", call)}
+    called = {name for call in (*CALLS, *OF_OTHERS, *OF_THEIR_OWNERS) for name in re.findall(r"pgagent\.(\w+)\(", call)}
     assert {row[0] for row in public} - called == set()
     assert value(people.log_in("dba"), "select pgagent.is_administrator()") is True
 
@@ -409,6 +419,20 @@ OF_OTHERS = {
     "select pgagent.to_cron({jscid})": UNDEFINED,
     "select pgagent.upcoming({jobid})": UNDEFINED,
     "select pgagent.cancel_run({jlgid})": UNDEFINED,
+    "select pgagent.wait_for_run({jlgid})": UNDEFINED,
+    "select pgagent.run_now({jobid})": UNDEFINED,
+    "select pgagent.add_exception({jscid}, '2031-01-01')": UNDEFINED,
+    "select pgagent.add_exceptions({jscid}, '{{2031-01-01}}')": UNDEFINED,
+    "select pgagent.drop_exception({jscid}, '2031-01-01')": UNDEFINED,
+    "select pgagent.upcoming('bob''s')": UNDEFINED,
+    "select pgagent.find_job('bob''s')": UNDEFINED,
+    "select pgagent.alter_job({jobid}, timeout => '1 min')": UNDEFINED,
+    "select pgagent.enable_job({jobid})": UNDEFINED,
+    "select pgagent.disable_job({jobid})": UNDEFINED,
+    "select pgagent.drop_job({jobid})": UNDEFINED,
+    "select pgagent.add_schedule({jobid}, '0 3 * * *')": UNDEFINED,
+    "select pgagent.alter_schedule({jscid}, crontab => '0 3 * * *')": UNDEFINED,
+    "select pgagent.drop_schedule({jscid})": UNDEFINED,
 }
 
 
@@ -428,6 +452,23 @@ def test_what_belongs_to_others_does_not_exist(people: People, bobs: int, call: 
     assert seen in ([OF_OTHERS[call]] * 2, ["", ""]), seen
     if seen == ["", ""]:
         assert alice.execute(mine).fetchall() == alice.execute(nothing).fetchall()
+
+
+OF_THEIR_OWNERS = (
+    "select pgagent.add_step({jobid}, 'last', sql => 'select 1')",
+    "select pgagent.alter_step({jstid}, sql => 'select 2')",
+    "select pgagent.drop_step({jstid})",
+    "select pgagent.copy_job({jobid}, 'copy')",
+)
+
+
+@pytest.mark.parametrize("call", OF_THEIR_OWNERS)
+@pytest.mark.shared_database
+def test_what_only_owners_do(people: People, bobs: int, call: str) -> None:
+    bob = people.log_in("bob")
+    mine = call.format(jobid=bobs, jstid=value(bob, "select jstid from pgagent.pga_jobstep"))
+    found = [refusal(people.log_in(role), mine) for role in ("bob", "dba", "alice", "ticker", "stranger")]
+    assert found == ["", DENIED, UNDEFINED, DENIED, DENIED]
 
 
 @pytest.mark.shared_database
@@ -539,30 +580,53 @@ def test_nothing_is_granted_to_nobody(connection: Session, function: str) -> Non
 def private_functions() -> list[str]:
     """Those that grant_use hands out because public ones call them with the rights of their caller."""
     source = (Path(__file__).parents[2] / "sql/functions/grant_use.sql").read_text()
-    found = re.search(r"What these call.*?\$\$", source, re.DOTALL)
+    found = re.search(r"What these and.*?\$\$", source, re.DOTALL)
     assert found is not None
-    return re.findall(r"pgagent\.(_\w+)\(", found[0])
+    return re.findall(r"\b_\w+", found[0])
 
 
+# Refused, and told why by a function that is granted for that.
+TOLD = {
+    "select pgagent.find_job('nothing')": UNDEFINED,
+    "select pgagent.create_job('x', timeout => '-1 s')": "23514",
+    "select pgagent.add_schedule(jobid, '@daily', calendar => 'nothing') from pgagent.pga_job": UNDEFINED,
+    "select pgagent.wait_for_run(pgagent.run_now(jobid), '0 s') from pgagent.pga_job": "25000",
+}
 JOB_USER_CALLS = (
+    *(f"select * from pgagent.{view}" for view in ("jobs", "runs", "run_steps", "running", "calendar", "statistics")),
     "select pgagent.next_run(jscid) from pgagent.pga_schedule",
     "select pgagent.explain_schedule(jscid) from pgagent.pga_schedule",
     "select pgagent.to_cron(jscid) from pgagent.pga_schedule",
     "select pgagent.upcoming(jobid) from pgagent.pga_job",
-    "select pgagent.calendar()",
+    "select pgagent.add_exception(jscid, '2031-01-01') from pgagent.pga_schedule",
+    "select pgagent.add_step(jobid, sql => 'select 1') from pgagent.create_job('new') jobid",
+    "select pgagent.alter_step(jstid, name => 'x', sql => 'select 1', on_error => 's') from pgagent.pga_jobstep",
+    "select pgagent.alter_schedule(jscid, crontab => '0 3 * * *') from pgagent.pga_schedule",
+    "select pgagent.add_schedule(jobid, at => now() + interval '1 h') from pgagent.pga_job",
+    "select pgagent.disable_job(jobid), pgagent.copy_job(jobid, 'x') from pgagent.pga_job",
     *(call for call, roles in CALLS.items() if "bob" in roles),
+    *TOLD,
 )
+CHANGE = """
+    do $$ begin
+        execute (select format('{} bob', string_agg(oid::regprocedure::text, ', '))
+                   from pg_proc where pronamespace = 'pgagent'::regnamespace and proname = '{}');
+    end $$
+"""
 
 
 @pytest.mark.usefixtures("bobs")
-@pytest.mark.parametrize("name", private_functions())
 @pytest.mark.shared_database
-def test_private_function_that_is_granted_is_needed(connection: Session, people: People, name: str) -> None:
+def test_private_functions_that_are_granted_are_needed(connection: Session, people: People) -> None:
+    """Without one of them, one of the calls is refused."""
     bob = people.log_in("bob")
-    assert [call for call in JOB_USER_CALLS if refusal(bob, call)] == []
-    connection.execute(
-        f"do $$ begin execute (select format('revoke execute on function %s from bob', oid::regprocedure)"
-        f" from pg_proc where proname = '{name}'); end $$"
-    )
-    fresh = people.log_in("bob")
-    assert DENIED in [refusal(fresh, call) for call in JOB_USER_CALLS]
+    assert [call for call in JOB_USER_CALLS if refusal(bob, call) != TOLD.get(call, "")] == []
+    unneeded = []
+    for name in private_functions():
+        connection.execute(CHANGE.format("revoke execute on function %s from", name))
+        # What loads Python is called once in a session.
+        conn = people.log_in("bob") if name.startswith("_python") else bob
+        if not any(refusal(conn, call) == DENIED for call in JOB_USER_CALLS):
+            unneeded.append(name)
+        connection.execute(CHANGE.format("grant execute on function %s to", name))
+    assert unneeded == []

@@ -230,7 +230,10 @@ def test_table_has_the_indexes_of_pgagent(catalog: Connection[TupleRow], index: 
     [
         ("pga_joblog_jobid", "btree (jlgjobid, jlgid)"),
         ("pga_jobsteplog_jstid_jslid", "btree (jsljstid, jslid)"),
-        ("pga_job_due", "btree (jobnextrun, jobid) WHERE (jobenabled AND (jobagentid IS NULL))"),
+        (
+            "pga_job_due",
+            "btree (jobnextrun, jobid) WHERE ((jobenabled OR (jobrunid IS NOT NULL)) AND (jobagentid IS NULL))",
+        ),
     ],
 )
 def test_indexes_that_history_and_the_due_query_lack_in_pgagent(

@@ -45,6 +45,8 @@ def schedule(
     start: str | None = "2026-01-01 00:00",
     end: str | None = None,
     interval: int | None = None,
+    calendar: str | None = None,
+    holidays: Iterable[str] = (),
 ) -> Definition:
     return Definition(
         minutes=flags(minutes, 60),
@@ -57,6 +59,8 @@ def schedule(
         start=None if start is None else instant(start, tz),
         end=None if end is None else instant(end, tz),
         interval_seconds=interval,
+        calendar=calendar,
+        holidays=tuple(holidays),
     )
 
 
@@ -67,6 +71,7 @@ def days_from(first: str, count: int, step: int = 1) -> list[str]:
 # ---- Times -------------------------------------------------------------------------------------------------
 
 NIGHTLY: dict[str, Any] = {"minutes": [0], "hours": [3]}
+CLOSED: dict[str, Any] = {"calendar": "closed", "holidays": ["2026-11-22", "2026-11-23", "2026-12-25"]}
 
 
 @pytest.mark.parametrize(
@@ -254,6 +259,48 @@ def test_an_array_without_a_true_element_is_a_wildcard(array: tuple[bool | None,
 )
 def test_intervals(fields: dict[str, Any], expected: str) -> None:
     assert describe(schedule(**fields)) == f"{expected}, UTC"
+
+
+ONCE: dict[str, Any] = {"start": "2031-05-01 08:15:42", "end": "2031-05-01 08:15:42", "interval": 36_500 * 86_400}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        pytest.param({}, "once at 2031-05-01 08:15:42, UTC", id="once"),
+        pytest.param({"tz": "Asia/Tokyo"}, "once at 2031-05-01 08:15:42, Asia/Tokyo", id="zone"),
+        pytest.param(
+            {"exceptions": [("2031-05-01", None)]}, "once at 2031-05-01 08:15:42, except 2031-05-01, UTC", id="excepted"
+        ),
+        pytest.param(
+            {"interval": 86_400},
+            "every 24 hours from 2031-05-01 08:15:42, until 2031-05-01 08:15:42, UTC",
+            id="another interval",
+        ),
+        pytest.param(
+            {"end": "2031-05-01 08:15:43"},
+            "every 36500 days from 2031-05-01 08:15:42, until 2031-05-01 08:15:43, UTC",
+            id="another end",
+        ),
+        pytest.param(
+            {"hours": [8]},
+            "every 36500 days from 08:00 to 08:59, from 2031-05-01 08:15:42, until 2031-05-01 08:15:42, UTC",
+            id="hours",
+        ),
+        pytest.param(
+            {"start": "infinity", "end": "infinity"}, "every 36500 days from infinity, UTC", id="without an instant"
+        ),
+    ],
+)
+def test_once(fields: dict[str, Any], expected: str) -> None:
+    assert describe(schedule(**{**ONCE, **fields})) == expected
+
+
+def test_once_is_no_longer_told_as_to_come() -> None:
+    of = schedule(**ONCE)
+    assert describe(of, after=instant("2040-01-01 00:00", "UTC")) == "once at 2031-05-01 08:15:42, UTC"
+    assert why_never(of, after=instant("2031-05-01 08:15:41", "UTC")) is None
+    assert why_never(of, after=instant("2031-05-01 08:15:42", "UTC")) == "it ended on 2031-05-01 08:15:42"
 
 
 # ---- Bounds, zone, exceptions ------------------------------------------------------------------------------
@@ -447,6 +494,27 @@ AT_TEN: dict[str, Any] = {"start": "2026-01-01 10:00", "interval": 86_400}
             "every run before it ends on 2026-11-24 02:00 is excepted",
             id="only run excepted",
         ),
+        pytest.param(
+            {**NIGHTLY, **CLOSED, "holidays": ["2026-11-23"], "end": "2026-11-24 02:00"},
+            'every run left before it ends on 2026-11-24 02:00 is on a date of calendar "closed"',
+            id="last run on a date of the calendar",
+        ),
+        pytest.param(
+            {**NIGHTLY, **CLOSED, "holidays": [], "exceptions": [(None, "03:00:00")]},
+            "every run is excepted",
+            id="calendar without dates",
+        ),
+        pytest.param(
+            {**NIGHTLY, **CLOSED, "end": "2026-11-24 02:00", "exceptions": [("2026-11-23", None)]},
+            "every run left before it ends on 2026-11-24 02:00 is excepted",
+            id="exceptions take away what a calendar does",
+        ),
+        pytest.param(
+            {**NIGHTLY, **CLOSED, "end": "2026-11-25 02:00", "exceptions": [("2026-11-24", None)]},
+            'every run left before it ends on 2026-11-25 02:00 is excepted or is on a date of calendar "closed"',
+            id="exceptions and calendar together",
+        ),
+        pytest.param({**NIGHTLY, **CLOSED}, None, id="calendar"),
         pytest.param({"start": "2026-01-01", "end": "9999-12-31", "monthdays": [1]}, None, id="long"),
         pytest.param({**AT_TEN}, None, id="interval"),
         pytest.param(
@@ -487,6 +555,12 @@ def test_why_never_of_an_unknown_zone() -> None:
 def test_why_never_at_the_end_of_the_calendar() -> None:
     assert why_never(replace(schedule(), start=1e12), after=0) == "no run before the year 10000"
     assert why_never(schedule(), after=1e12) == "no run is left before the year 10000"
+
+
+def test_a_calendar_is_told_by_its_name() -> None:
+    of = schedule(**NIGHTLY, **CLOSED, exceptions=[("2026-12-24", None)])
+    assert describe(of) == 'at 03:00 every day, except 2026-12-24, not on dates of calendar "closed", UTC'
+    assert describe(replace(of, holidays=())) == describe(of)
 
 
 @pytest.mark.parametrize("at", [None, "03:00:00"])

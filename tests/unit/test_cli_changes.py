@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+
+from pgagent_cli.changes import show_changes, summarise
+
+Row = dict[str, str | None]
+
+
+def row(
+    action: str,
+    kind: str,
+    job: str | None,
+    name: str | None = None,
+    attribute: str | None = None,
+    was: str | None = None,
+    becomes: str | None = None,
+) -> Row:
+    return {
+        "action": action,
+        "object": kind,
+        "job": job,
+        "name": name,
+        "attribute": attribute,
+        "was": was,
+        "becomes": becomes,
+    }
+
+
+ROWS = [
+    row("create", "calendar", None, "holidays"),
+    row("create", "job", "new", "new"),
+    row("create", "step", "new", "01"),
+    row("alter", "job", "old", "old", "timeout", None, "01:00:00"),
+    row("alter", "step", "old", "01", "sql", "a\nb\nc\n", "a\nB\nc\n"),
+    row("drop", "schedule", "old", "week\x1bly"),
+    row("drop", "job", "gone", "gone"),
+]
+
+
+def test_a_diff_has_a_heading_for_each_job() -> None:
+    assert [line.plain for line in show_changes(ROWS)] == [
+        '+ calendar "holidays"',
+        '+ job "new"',
+        '  + step "01"',
+        '  job "old"',
+        "  ~ timeout: (none) → 01:00:00",
+        '  ~ step "01" sql:',
+        "        a",
+        "      - b",
+        "      + B",
+        "        c",
+        '  - schedule "week\\x1bly"',
+        '- job "gone"',
+    ]
+
+
+def test_a_diff_is_coloured() -> None:
+    styles = {line.plain: str(line.style) for line in show_changes(ROWS)}
+    assert styles['+ job "new"'] == "bold green"
+    assert styles["      - b"] == "red"
+    assert styles["      + B"] == "green"
+    assert styles['- job "gone"'] == "bold red"
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([], "nothing to change"),
+        (ROWS, "1 calendar created, 1 job created, 1 job altered, 1 job dropped"),
+        (ROWS[1:3], "1 job created"),
+        ([row("alter", "job", name, name, "timeout") for name in ("a", "b", "a")], "2 jobs altered"),
+    ],
+)
+def test_a_summary_counts_jobs_and_not_their_parts(rows: list[Row], words: str) -> None:
+    assert summarise(rows) == words

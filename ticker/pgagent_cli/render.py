@@ -1,0 +1,184 @@
+"""How values look: tables and JSON, words for statuses, durations and times. Pure, but for `print_...`.
+
+Text from the database is shown through `plain`: a job's name must not steer the reader's terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Literal
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+STATUS_STYLES = {
+    "succeeded": "green",
+    "ignored": "yellow",
+    "failed": "bold red",
+    "internal failure": "bold red",
+    "aborted": "magenta",
+    "running": "cyan",
+    "OK": "green",
+    "INFO": "cyan",
+    "WARNING": "yellow",
+    "ERROR": "bold red",
+    "CRITICAL": "bold red",
+}
+PIPED_WIDTH = 10_000  # columns: a table that nobody looks at is never cut
+
+_MOST_DAYS = 1_000_000
+_INFINITE_YEARS = (1, 9999)  # how `connection` reads the infinite times
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+Cell = str | Text
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table: the key of its values, its heading, and how a value is shown."""
+
+    key: str
+    heading: str
+    show: Callable[[Any], Cell]
+    justify: Literal["left", "right"] = "left"
+    may_wrap: bool = False
+    most_chars: int | None = None  # at a terminal; longer values are cut
+    takes_rest: bool = False  # at a terminal: what the others leave of the line, and no more
+
+
+def new_console(*, stderr: bool = False) -> Console:
+    """A console without markup; as wide as its content needs where it is no terminal."""
+    console = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    return console
+
+
+def plain(text: object) -> str:
+    """A text on one or several lines with its control characters shown as escapes, so that it steers no terminal."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", "" if text is None else str(text))
+
+
+def one_line(text: object) -> str:
+    """A text on one line."""
+    return " ".join(plain(text).split())
+
+
+def show_status(status: str | None) -> Text:
+    """A status word in its colour."""
+    return Text(plain(status), style=STATUS_STYLES.get(status or "", ""))
+
+
+def show_duration(duration: timedelta | None) -> str:
+    """A duration in two units at most, such as "1 h 05 min"; empty for None."""
+    if duration is None:
+        return ""
+    seconds = duration.total_seconds()
+    if seconds < 0.9995:
+        return f"{max(round(seconds * 1000), 0)} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    return _show_long(round(seconds))
+
+
+def _show_long(seconds: int) -> str:
+    minutes, rest = divmod(seconds, 60)
+    if minutes == 0:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours == 0:
+        return f"{minutes} min {rest:02} s"
+    days, hours = divmod(hours, 24)
+    return f"{hours} h {minutes:02} min" if days == 0 else f"{days} d {hours:02} h"
+
+
+def show_time(when: datetime | None, now: datetime) -> str:
+    """A time, in the zone that it has: without the date if that is today's, without the year if that is this one."""
+    if when is None:
+        return ""
+    if when.year in _INFINITE_YEARS:
+        return "infinity" if when.year > 1 else "-infinity"
+    today = now.astimezone(when.tzinfo).date()
+    if when.date() == today:
+        return f"{when:%H:%M:%S}"
+    return f"{when:%b %d %H:%M}" if when.year == today.year else f"{when:%Y-%m-%d}"
+
+
+def show_wait(wait: timedelta) -> str:
+    """How long something is still to come; what should have come is overdue."""
+    if wait.days > _MOST_DAYS:
+        return "never"
+    return show_duration(wait) if wait > timedelta(0) else "overdue"
+
+
+def time_shower(now: datetime) -> Callable[[datetime | None], str]:
+    """`show_time` for a column."""
+    return lambda when: show_time(when, now)
+
+
+def make_table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]], *, for_people: bool = True) -> Table:
+    """A table of rows; for programs it has no rules."""
+    table = Table(box=SIMPLE_HEAD if for_people else None, show_edge=False, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(
+            column.heading,
+            justify=column.justify,
+            overflow="fold" if column.may_wrap else "ellipsis",
+            no_wrap=not column.may_wrap,
+            max_width=column.most_chars if for_people else None,
+            ratio=1 if for_people and column.takes_rest else None,
+        )
+    table.expand = for_people and any(column.takes_rest for column in columns)
+    for row in rows:
+        table.add_row(*(column.show(row[column.key]) for column in columns))
+    return table
+
+
+def print_rows(console: Console, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], nothing: str) -> None:
+    """Print a table, or that there is nothing, which at a terminal is said in words."""
+    if rows:
+        _print_stripped(console, make_table(columns, rows, for_people=console.is_terminal))
+    elif console.is_terminal:
+        console.print(nothing)
+
+
+def _print_stripped(console: Console, table: Table) -> None:
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    console.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+def print_json(console: Console, value: object) -> None:
+    """Print JSON: times as ISO 8601, durations in seconds."""
+    console.file.write(json.dumps(value, indent=2, ensure_ascii=False, default=_to_json) + "\n")
+
+
+def _to_json(value: object) -> object:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, datetime) and value.year in _INFINITE_YEARS:
+        return "infinity" if value.year > 1 else "-infinity"
+    if isinstance(value, (datetime, date, time)):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return float(value)
+    raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+def print_failure(console: Console, message: str, detail: str | None = None, hint: str | None = None) -> None:
+    """Print an error as psql does: the message, then DETAIL and HINT."""
+    console.print(Text.assemble(("error: ", "bold red"), plain(message)), soft_wrap=True)
+    if detail:
+        console.print(Text(f"DETAIL: {plain(detail)}"), soft_wrap=True)
+    if hint:
+        console.print(Text(f"HINT: {plain(hint)}"), soft_wrap=True)
