@@ -81,7 +81,8 @@ soak: deps ## run jobs for 10 minutes as fast as they run: does memory grow? (MI
 faults: deps ## the faults of docs/faults.md, each at every point (ROUNDS=20)
 	@$(MAKE) --no-print-directory install
 	@set -e; for round in $$(seq $(ROUNDS)); do echo "round $$round of $(ROUNDS)"; \
-	    PG_CONFIG="$(PG_CONFIG)" $(VENV)/python -m pytest -q -m "thorough or not thorough" tests/system/test_fault_*.py; done
+	    PG_CONFIG="$(PG_CONFIG)" $(VENV)/python -m pytest -q -n $(WORKERS) --dist loadfile \
+	    -m "thorough or not thorough" tests/system/test_fault_*.py; done
 
 drill: deps ## kill, cut and starve agents and server at random (MINUTES=10 SEED=...)
 	@$(MAKE) --no-print-directory install
