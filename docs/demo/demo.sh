@@ -176,7 +176,8 @@ start() {
     show_logs
     [ "$last" = 'ended: s' ] || fail "the job did not succeed"
     say "look further:  $bin/psql -h $place -U postgres"
-    say "               select * from pgagent.pga_job;"
+    say "               select * from pgagent.jobs;"
+    say "or:            $root/.venv/bin/pgagent-py -h $place -U postgres -d postgres top"
     say "the job runs every minute until you say:  make demo-stop"
 }
 

@@ -675,7 +675,7 @@ as $$
                 sum(pg_total_relation_size(c.oid)) as bytes
            from pg_class c
           cross join lateral (
-              select case when c.reltuples < 0 then 'not yet counted' else 'about ' || c.reltuples::int8 end as about) n
+              select case when c.reltuples < 0 then 'uncounted' else 'about ' || c.reltuples::int8 end as about) n
           where c.oid in ('pgagent.pga_joblog'::regclass, 'pgagent.pga_jobsteplog'::regclass)) s
 $$;
 comment on function pgagent._health_logs(timestamptz) is

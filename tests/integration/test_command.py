@@ -82,9 +82,14 @@ def test_errors_of_the_server_are_told_as_by_psql(command: Command) -> None:
     done = command("show", "no such job")
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr.startswith('error: job "no such job" does not exist\nHINT: ')
+    assert done.stderr == (
+        'error: job "no such job" does not exist\nHINT: pgagent-py jobs lists the jobs with their ids.\n'
+    )
     done = command("show", "99")
     assert (done.returncode, done.stderr.splitlines()[0]) == (1, "error: job 99 does not exist")
+    for name in ("log", "cancel"):
+        done = command(name, "99")
+        assert done.stderr == "error: run 99 does not exist\nHINT: pgagent-py runs lists the latest runs.\n"
     done = command("create", "x", "--schedule", "61 * * * *", "--sql", "select 1")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -189,6 +194,7 @@ def test_top_is_one_screen_where_it_is_piped(command: Command) -> None:
     done = command("top")
     assert done.returncode == 0
     assert "\x1b" not in done.stdout
+    assert all(line == line.rstrip() for line in done.stdout.splitlines())
     assert done.stdout.splitlines()[1].startswith("health: ")
     for words in ("Running: 0", "it was bad", "night [red]", "03:00:00"):
         assert words in done.stdout
@@ -245,6 +251,15 @@ def test_without_a_ticker_run_says_so_and_waits_no_longer_than_it_may(connection
     assert command("cancel", run).stdout == f"run {run} is being cancelled\n"
     done = command("cancel", run)
     assert (done.returncode, done.stderr) == (1, f"error: run {run} has ended already\n")
+
+
+def test_a_ticker_that_has_run_nothing_yet_is_at_work(
+    connection: Session, command: Command, database: Database
+) -> None:
+    create(connection, "job", sql="select 1")
+    with Ticker(database.conninfo) as ticker:
+        ticker.wait_for_line("connected session=batch")
+        assert command("run", "job").stderr == ""
 
 
 def test_a_cancelled_run_has_an_exit_code_of_its_own(connection: Session, command: Command, database: Database) -> None:

@@ -29,11 +29,13 @@ def row(
 
 ROWS = [
     row("create", "calendar", None, "holidays"),
+    row("create", "holiday", None, "holidays", None, None, "2026-12-25 Christmas"),
     row("create", "job", "new", "new"),
     row("create", "step", "new", "01"),
     row("alter", "job", "old", "old", "timeout", None, "01:00:00"),
     row("alter", "step", "old", "01", "sql", "a\nb\nc\n", "a\nB\nc\n"),
     row("drop", "schedule", "old", "week\x1bly"),
+    row("drop", "exception", "old", "daily", None, "2026-12-24 12:00"),
     row("drop", "job", "gone", "gone"),
 ]
 
@@ -41,6 +43,7 @@ ROWS = [
 def test_a_diff_has_a_heading_for_each_job() -> None:
     assert [line.plain for line in show_changes(ROWS)] == [
         '+ calendar "holidays"',
+        "  + holiday 2026-12-25 Christmas",
         '+ job "new"',
         '  + step "01"',
         '  job "old"',
@@ -51,6 +54,7 @@ def test_a_diff_has_a_heading_for_each_job() -> None:
         "      + B",
         "        c",
         '  - schedule "week\\x1bly"',
+        '  - exception 2026-12-24 12:00 of schedule "daily"',
         '- job "gone"',
     ]
 
@@ -68,7 +72,7 @@ def test_a_diff_is_coloured() -> None:
     [
         ([], "nothing to change"),
         (ROWS, "1 calendar created, 1 job created, 1 job altered, 1 job dropped"),
-        (ROWS[1:3], "1 job created"),
+        (ROWS[2:4], "1 job created"),
         ([row("alter", "job", name, name, "timeout") for name in ("a", "b", "a")], "2 jobs altered"),
     ],
 )

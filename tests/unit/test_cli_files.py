@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgagent_cli.files import locate_problems, read_document, write_document
+from pgagent_cli.files import find_namesakes, locate_problems, read_document, write_document
 from pgagent_cli.outcome import Failure
 
 TEXT = """\
@@ -100,12 +100,27 @@ def test_every_path_has_its_line(path: str, line: int) -> None:
 
 def test_problems_of_the_server_get_file_and_line() -> None:
     document = read_document([("jobs.yaml", TEXT)])
-    detail = "at jobs[0].steps[0].sql: it is empty\nat jobs[1].locks\nsomething else"
+    detail = "something else\nat jobs[1].locks\nat jobs[0].steps[0].sql: it is empty"
     assert locate_problems(detail, document) == [
         "jobs.yaml:6: jobs[0].steps[0].sql: it is empty",
         "jobs.yaml:15: jobs[1].locks",
         "something else",
     ]
+
+
+def test_a_second_job_of_a_name_is_told_of() -> None:
+    two = "jobs:\n- name: a\n- name: b\n- {name: a, owner: ann}\n"
+    assert find_namesakes(read_document([("x", two)])) == []
+    document = read_document([("x", two), ("y", "jobs:\n- name: b\n")])
+    assert find_namesakes(document) == ['y:2: job "b" is another one than that of this name at x:3']
+
+
+def test_numbers_are_written_on_a_line() -> None:
+    schedule = {"name": "s", "minutes": [0, 30], "weekdays": ["mon", "tue"], "exceptions": ["12:00"]}
+    text = write_document({"jobs": [{"name": "a", "schedules": [schedule]}]})
+    assert "minutes: [0, 30]\n" in text
+    assert "weekdays: [mon, tue]\n" in text
+    assert "exceptions:\n          - '12:00'\n" in text
 
 
 def test_several_files_are_one_document() -> None:
@@ -179,6 +194,12 @@ KEYS = st.sampled_from(["name", "sql", "=", "1", "null", "a: b", "", "-", "zebra
 ITEMS = st.dictionaries(
     KEYS, st.one_of(VALUES, st.lists(VALUES, max_size=3), st.dictionaries(KEYS, VALUES, max_size=2))
 )
+
+
+@pytest.mark.parametrize("text", ["\x85", "a\u2028b", "a\u2029\nb\n"])
+def test_rare_ends_of_lines_are_kept(text: str) -> None:
+    definitions = {"jobs": [{"name": text}]}
+    assert read(write_document(definitions)) == definitions
 
 
 @settings(deadline=None)

@@ -171,13 +171,21 @@ JOB = {
 }
 
 
-@pytest.mark.parametrize(("width", "has_last_run"), [(80, False), (120, True)])
+@pytest.mark.parametrize(("width", "has_last_run"), [(60, False), (80, False), (120, True)])
 def test_the_list_of_jobs_fits(width: int, *, has_last_run: bool) -> None:
     rows = jobs_rows([{**JOB, "name": "n" * 200, "schedule": "word " * 100}, JOB], NOW)
     drawn = draw(make_table(jobs_columns(NOW, width), rows), width)
     assert max(len(text) for text in drawn) <= width
     assert ("last run" in drawn[0]) == has_last_run
     assert any("failed" in text for text in drawn)
+
+
+@pytest.mark.parametrize("width", [60, 72, 80, 96, 110])
+def test_the_schedules_of_the_list_are_readable_or_left_out(width: int) -> None:
+    rows = jobs_rows([{**JOB, "name": "n" * 200, "schedule": "word " * 40, "next_run": NOW + 86400 * SECOND}], NOW)
+    drawn = draw(make_table(jobs_columns(NOW, width), rows), width)
+    assert max(text.count("word") for text in drawn) >= (3 if width >= 72 else 0)
+    assert len(drawn) < 20
 
 
 def test_a_job_that_runs_or_never_will_is_shown_so() -> None:

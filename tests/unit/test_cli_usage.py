@@ -12,7 +12,7 @@ from click.shell_completion import BashComplete
 from pgagent_cli.cli import COMMANDS, cli, main
 from pgagent_cli.commands.ticker import environment
 from pgagent_cli.connection import read_target
-from pgagent_cli.outcome import Exit, Failure, to_failure
+from pgagent_cli.outcome import Exit, Failure, hint_for, to_failure
 
 
 def command(name: str) -> click.Command:
@@ -47,13 +47,16 @@ def test_the_help_documents_the_exit_codes() -> None:
     ("arguments", "message"),
     [
         (["nonsense"], "No such command 'nonsense'."),
+        (["jbos"], "No such command 'jbos', do you mean 'jobs'?"),
         (["runs", "--limit", "0"], "Invalid value for '-n' / '--limit': 0 is not in the range x>=1."),
         (["show"], "Missing argument 'JOB'."),
         (["-d", "host=a bad", "jobs"], "cannot read the connection string"),
         (["create", "x", "--sql", "a", "--file", "b"], "only one of --sql, --batch and --file can be given"),
         (["run", "x", "--here", "--no-wait"], "--here waits: it cannot be used together with --no-wait"),
         (["log", "1", "--follow", "--json"], "--follow and --json cannot be used together"),
-        (["cancel", "x"], "Invalid value for 'RUN': 'x' is not a valid integer range."),
+        (["import"], "Missing command."),
+        (["run", "x", "--timeout", "soon"], "Invalid value for '--timeout': 'soon' is not a valid number."),
+        (["cancel", "x"], "Invalid value for 'RUN': 'x' is not a valid whole number."),
     ],
 )
 def test_wrong_usage_is_an_error_and_no_traceback(
@@ -61,6 +64,18 @@ def test_wrong_usage_is_an_error_and_no_traceback(
 ) -> None:
     assert main(arguments) == Exit.USAGE
     assert capsys.readouterr().err.startswith(f"error: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        ("permission denied for schema pgagent", "grant_use"),
+        ("permission denied for function health", "GRANT EXECUTE ON FUNCTION pgagent.health()"),
+        ("permission denied for function run_due", "grant_ticker"),
+    ],
+)
+def test_a_missing_right_comes_with_who_gives_it(message: str, remedy: str) -> None:
+    assert remedy in (hint_for("42501", message) or "")
 
 
 def test_who_puts_the_database_behind_the_command_is_told_where_it_stands(capsys: pytest.CaptureFixture[str]) -> None:

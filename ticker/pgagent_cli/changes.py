@@ -48,7 +48,7 @@ def _show_change(row: Row) -> Iterator[Text]:
     sign = _SIGNS[row["action"]]
     what = "" if row["object"] in ("job", "calendar") else f'{row["object"]} "{plain(row["name"])}"'
     if row["action"] != "alter":
-        yield Text(f"  {sign} {what}", style=_STYLES[sign])
+        yield Text(f"  {sign} {_name_date(row) or what}", style=_STYLES[sign])
         return
     what = " ".join(word for word in (what, plain(row["attribute"])) if word)
     was, becomes = (plain(row[key]) for key in ("was", "becomes"))
@@ -59,6 +59,14 @@ def _show_change(row: Row) -> Iterator[Text]:
         yield Text.assemble(
             (f"  {sign} {what}: ", _STYLES[sign]), (was or "(none)", "red"), " → ", (becomes or "(none)", "green")
         )
+
+
+def _name_date(row: Row) -> str:
+    """An exception or a holiday, which have no name of their own: by its date or time; empty for other things."""
+    when = plain(row["was"] or row["becomes"])
+    if row["object"] == "exception":
+        return f'exception {when} of schedule "{plain(row["name"])}"'
+    return f"holiday {when}" if row["object"] == "holiday" else ""
 
 
 def _show_lines(was: str, becomes: str) -> Iterator[Text]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import io
 import os
@@ -85,6 +86,15 @@ class Commands(click.Group):
         module, _, name = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(f"pgagent_cli.commands.{module}"), name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the arguments begin with; a similar word is told of."""
+        similar = difflib.get_close_matches(args[0], COMMANDS, n=1)
+        if similar and args[0] not in COMMANDS:
+            ctx.fail(f"No such command {args[0]!r}, do you mean {similar[0]!r}?")
+        return super().resolve_command(ctx, args)
 
 
 @click.group(

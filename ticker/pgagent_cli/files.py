@@ -25,6 +25,7 @@ _ORDER = (
 )  # fmt: skip
 _RANK = {key: rank for rank, key in enumerate(_ORDER)}
 _LISTS = ("calendars", "jobs")
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "last")
 _PROBLEM = re.compile(r"at (?P<path>\S+?)(?:: (?P<problem>.*))?", re.DOTALL)
 _LAST_PART = re.compile(r"(\[\d+\]|\.?[^.\[\]]+)$")
 
@@ -75,10 +76,20 @@ class _Dumper(yaml.SafeDumper):
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     # At the end of a block an empty line would count, and we put some between jobs.
     is_block = "\n" in text and text != "\n" and not text.endswith("\n\n")
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if is_block else None)
+    # YAML 1.1 takes these for line ends, which only escapes keep as they are.
+    has_rare_ends = any(character in text for character in "\x85\u2028\u2029")
+    style = '"' if has_rare_ends else "|" if is_block else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+def _represent_list(dumper: yaml.SafeDumper, items: list[Any]) -> yaml.SequenceNode:
+    # Minutes, hours and days: sixty numbers belong on a line.
+    is_short = bool(items) and all(isinstance(item, int) or item in _DAYS for item in items)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=is_short)
 
 
 _Dumper.add_representer(str, _represent_text)
+_Dumper.add_representer(list, _represent_list)
 
 
 def read_document(files: Sequence[tuple[str, str]]) -> Document:
@@ -205,15 +216,35 @@ def _in_order(value: Any) -> Any:
     return [_in_order(item) for item in value] if isinstance(value, list) else value
 
 
+def find_namesakes(document: Document) -> list[str]:
+    """A line for each job that has name and owner of an earlier one: it is allowed, and rarely meant."""
+    jobs = document.definitions.get("jobs")
+    first: dict[tuple[str, str], str] = {}
+    told = []
+    for number, job in enumerate(jobs if isinstance(jobs, list) else ()):
+        if isinstance(job, dict):
+            path = f"jobs[{number}]"
+            earlier = first.setdefault((str(job.get("name")), str(job.get("owner"))), path)
+            if earlier != path:
+                place, other = document.place_of(path), document.place_of(earlier)
+                told.append(f'{place}: job "{job.get("name")}" is another one than that of this name at {other}')
+    return told
+
+
 def locate_problems(detail: str, document: Document) -> list[str]:
-    """The problems that the server's DETAIL tells, a line each, with file and line in front where they are known."""
-    return [_locate(line, document) for line in detail.splitlines()]
+    """The problems that the server's DETAIL tells, a line each, with file and line in front where they are known.
+
+    They come in the order of the files and their lines, those without a place last.
+    """
+    problems = [_locate(line, document) for line in detail.splitlines()]
+    files = list(dict.fromkeys(place.file for place in document.places.values()))
+    problems.sort(key=lambda found: (files.index(found[0].file), found[0].line) if found[0] else (len(files), 0))
+    return [f"{place}: {said}" if place else said for place, said in problems]
 
 
-def _locate(line: str, document: Document) -> str:
+def _locate(line: str, document: Document) -> tuple[Place | None, str]:
     found = _PROBLEM.fullmatch(line)
     if found is None:
-        return line
-    place = document.place_of(found["path"])
+        return None, line
     said = found["path"] if found["problem"] is None else f"{found['path']}: {found['problem']}"
-    return f"{place}: {said}" if place else said
+    return document.place_of(found["path"]), said

@@ -163,4 +163,5 @@ def follow(
 def _progress(runid: int, run: Row | None) -> str:
     if run is None:
         return f"run {runid} waits to be started"
-    return f"run {runid} goes on, for {show_duration(run['duration'])}, {run['steps']} steps begun"
+    steps = "1 step" if run["steps"] == 1 else f"{run['steps']} steps"
+    return f"run {runid} goes on, for {show_duration(run['duration'])}, {steps} begun"

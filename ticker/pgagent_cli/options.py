@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from pgagent_cli.app import App
-from pgagent_cli.outcome import Failure
+from pgagent_cli.outcome import JOBS_HINT, Failure
 from pgagent_cli.suggestions import suggest_jobs
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -18,6 +18,18 @@ LARGEST_ID = 2**31 - 1
 
 _FIND_JOB = "select pgagent.find_job(%(name)s)"
 _HAS_JOB = "select exists (select from pgagent.pga_job where jobid = %(id)s)"
+
+
+class WholeNumber(click.IntRange):
+    """A whole number within bounds, in words that people use."""
+
+    name = "whole number"
+
+
+class Number(click.FloatRange):
+    """A number within bounds, in words that people use."""
+
+    name = "number"
 
 
 def json_option(command: F) -> F:
@@ -53,8 +65,8 @@ def is_id(word: str) -> bool:
 
 def find_job(app: App, job: str) -> int:
     """The id of a job that is given by id or name; `Failure` or the server's error when there is none."""
-    if not is_id(job):
-        return int(app.value(_FIND_JOB, {"name": job}))
-    if not app.value(_HAS_JOB, {"id": int(job)}):
-        raise Failure(f"job {job} does not exist", hint="pgagent-py jobs lists the jobs with their ids.")
-    return int(job)
+    if is_id(job):
+        if not app.value(_HAS_JOB, {"id": int(job)}):
+            raise Failure(f"job {job} does not exist", hint=JOBS_HINT)
+        return int(job)
+    return int(app.value(_FIND_JOB, {"name": job}))

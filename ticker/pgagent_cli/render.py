@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -144,17 +144,18 @@ def make_table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]], *, 
 def print_rows(console: Console, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], nothing: str) -> None:
     """Print a table, or that there is nothing, which at a terminal is said in words."""
     if rows:
-        _print_stripped(console, make_table(columns, rows, for_people=console.is_terminal))
+        print_stripped(console, make_table(columns, rows, for_people=console.is_terminal))
     elif console.is_terminal:
         console.print(nothing)
 
 
-def _print_stripped(console: Console, table: Table) -> None:
+def print_stripped(console: Console, drawn: RenderableType) -> None:
+    """Print something; where it goes to no terminal, without the blanks that fill its lines up."""
     if console.is_terminal:
-        console.print(table)
+        console.print(drawn)
         return
     with console.capture() as captured:
-        console.print(table)
+        console.print(drawn)
     console.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 

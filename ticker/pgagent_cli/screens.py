@@ -28,6 +28,9 @@ JOBS_NOTHING = "There are no jobs; pgagent-py create makes one."
 WIDE_CHARS = 110
 NARROWEST_CHARS = 40
 
+# Below so many columns the list of jobs goes without these: what is left of the line belongs to the schedule's words.
+_LEAST_WIDTHS = {"last_run": WIDE_CHARS, "duration": 96, "schedule": 72}
+
 Row = Mapping[str, Any]
 
 
@@ -42,7 +45,8 @@ def jobs_columns(now: datetime, width: int) -> list[Column]:
         Column("status", "status", show_status),
         Column("duration", "took", show_duration, justify="right"),
     ]
-    return columns if width >= WIDE_CHARS else [column for column in columns if column.key != "last_run"]
+    left_out = {key for key, least in _LEAST_WIDTHS.items() if width < least}
+    return [column for column in columns if column.key not in left_out]
 
 
 def jobs_rows(rows: Sequence[Row], now: datetime) -> list[Row]:

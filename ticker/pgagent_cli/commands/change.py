@@ -152,7 +152,10 @@ def drop(app: App, job: str, yes: bool) -> int:
     row = app.row(NAME_AND_RUNS, {"job": jobid})
     what = f'job "{one_line(row["name"])}"'
     if not yes and sys.stdin.isatty():
-        click.confirm(f"Drop {what} and the logs of its {row['runs']} runs?", abort=True, err=True)
+        runs = "1 run" if row["runs"] == 1 else f"{row['runs']} runs"
+        if not click.confirm(f"Drop {what} and the logs of its {runs}?", err=True):
+            app.err.print("nothing is dropped")
+            return Exit.FAILED
     app.value(DROP, {"job": jobid})
     app.out.print(f"{what} is dropped", soft_wrap=True)
     return Exit.OK

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from pgagent_cli.app import App, Row
 from pgagent_cli.changes import show_changes, summarise
-from pgagent_cli.files import Document, locate_problems, read_document, write_document
+from pgagent_cli.files import Document, find_namesakes, locate_problems, read_document, write_document
 from pgagent_cli.options import find_job, jobs_argument, json_option
 from pgagent_cli.outcome import Exit, Failure
 from pgagent_cli.render import plain, print_json
@@ -96,9 +96,13 @@ def apply(app: App, files: tuple[str, ...], dry_run: bool, prune: bool, as_json:
 def _apply(app: App, files: Sequence[str], *, dry_run: bool, prune: bool) -> list[Row]:
     document = read_document([(path, read_text(path)) for path in files])
     try:
-        return app.rows(APPLY, {"definitions": Jsonb(document.definitions), "dry_run": dry_run, "prune": prune})
+        rows = app.rows(APPLY, {"definitions": Jsonb(document.definitions), "dry_run": dry_run, "prune": prune})
     except errors.InvalidParameterValue as error:
         raise _to_failure(app, error, document) from None
+    if any(row["object"] == "job" and row["action"] == "create" for row in rows):
+        for line in find_namesakes(document):
+            app.err.print(f"note: {plain(line)}", soft_wrap=True)
+    return rows
 
 
 def _to_failure(app: App, error: errors.InvalidParameterValue, document: Document) -> Exception:

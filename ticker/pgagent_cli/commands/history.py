@@ -7,7 +7,7 @@ from datetime import datetime
 import click
 
 from pgagent_cli.app import App
-from pgagent_cli.options import find_job, jobs_argument, json_option
+from pgagent_cli.options import Number, find_job, jobs_argument, json_option
 from pgagent_cli.outcome import Exit
 from pgagent_cli.render import PIPED_WIDTH, print_json
 from pgagent_cli.screens import ASCII, BLOCKS, Cell, Line, Timeline, history_screen, timeline_chars
@@ -73,7 +73,12 @@ DEFAULT_WIDTH = 100
 @click.command()
 @jobs_argument
 @click.option(
-    "--hours", type=click.FloatRange(0.01, 24 * 366), default=DEFAULT_HOURS, show_default=True, help="How far back."
+    "--hours",
+    metavar="NUMBER",
+    type=Number(0.01, 24 * 366),
+    default=DEFAULT_HOURS,
+    show_default=True,
+    help="How far back.",
 )
 @json_option
 @click.pass_obj

@@ -28,7 +28,7 @@ _APPLY = "select action, object, job, name, attribute, was, becomes from pgagent
 _STARTED = "select pg_postmaster_start_time() as started, current_setting('port') as port"
 
 
-@click.group("import")
+@click.group("import", no_args_is_help=False)
 def import_jobs() -> None:
     """Bring jobs over from cron or pg_cron.
 
@@ -81,8 +81,8 @@ def import_crontab(
     """Bring the jobs of a crontab over: FILE, or - for standard input.
 
     Each line becomes a job with a batch step, which does what cron does: it sets the variables, goes to the home
-    directory, and passes on what stands after a "%". The comment above a line names the job. Jobs without --owner are
-    owned by whoever applies them.
+    directory, and passes on what stands after a "%". A comment above one line names its job; above several lines,
+    without an empty one between them, it describes their jobs. Jobs without --owner are owned by whoever applies them.
 
     \b
       crontab -l | pgagent-py import crontab - > jobs.yaml
@@ -193,5 +193,5 @@ def _apply(app: App, document: Document, replace: bool) -> int:
             )
     for line in show_changes(changes):
         app.out.print(line, soft_wrap=True)
-    app.err.print(summarise(changes))
+    app.err.print(f"done: {summarise(changes)}")
     return Exit.OK

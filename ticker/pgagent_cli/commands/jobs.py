@@ -142,7 +142,7 @@ def show_streak(streak: int | None) -> str:
     """How the last runs have ended, in words; empty if none has."""
     if not streak:
         return ""
-    many = "100 or more" if abs(streak) >= 100 else str(abs(streak))
+    many = "100 or more runs" if abs(streak) >= 100 else "run" if abs(streak) == 1 else f"{abs(streak)} runs"
     return f"the last {many} succeeded" if streak > 0 else f"the last {many} did not succeed"
 
 

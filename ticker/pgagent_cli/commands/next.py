@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from pgagent_cli.app import App
-from pgagent_cli.options import find_job, json_option, optional_job_argument
+from pgagent_cli.options import Number, WholeNumber, find_job, json_option, optional_job_argument
 from pgagent_cli.outcome import Exit
 from pgagent_cli.render import Column, one_line, print_json, print_rows, show_time, show_wait
 
@@ -29,10 +29,19 @@ DEFAULT_HOURS = 24
 @click.command("next")
 @optional_job_argument
 @click.option(
-    "-n", "--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="How many at the most."
+    "-n",
+    "--limit",
+    metavar="NUMBER",
+    type=WholeNumber(1, 100_000),
+    default=20,
+    show_default=True,
+    help="How many at the most.",
 )
 @click.option(
-    "--hours", type=click.FloatRange(0, 1e6), help="How far to look ahead. Default: 24 for all jobs, no limit for one."
+    "--hours",
+    metavar="NUMBER",
+    type=Number(0, 1e6),
+    help="How far to look ahead. Default: 24 for all jobs, no limit for one.",
 )
 @json_option
 @click.pass_obj

@@ -9,7 +9,7 @@ import click
 
 from pgagent_cli.app import App
 from pgagent_cli.following import Follower, exit_of, follow, print_run
-from pgagent_cli.options import LARGEST_ID, find_job, job_argument
+from pgagent_cli.options import LARGEST_ID, Number, WholeNumber, find_job, job_argument
 from pgagent_cli.outcome import Exit, Failure
 from pgagent_cli.render import print_json
 
@@ -17,12 +17,15 @@ RUN_NOW = "select pgagent.run_now(%(job)s::int4, %(step)s::int4)"
 CANCEL = "select pgagent.cancel_run(%(run)s)"
 STEP = "select jstid from pgagent.pga_jobstep where jstjobid = %(job)s and jstname = %(name)s order by jstid"
 STEP_NAMES = "select jstname from pgagent.pga_jobstep where jstjobid = %(job)s order by jstname, jstid"
-# Whose backends are hidden from us shows up with its pid all the same.
-HAS_ENGINE = """
+# Whose backends are hidden from us shows up with its pid all the same. A ticker's session for batch steps registers
+# itself at once, that of its engine with the first run: a new ticker that takes no batch steps is known by its name.
+HAS_AGENT = """
     select exists (select
                      from pgagent.pga_jobagent a
-                     join pg_catalog.pg_stat_activity s on s.pid = a.jagpid
-                    where not a.jagtakesbatch)
+                     join pg_catalog.pg_stat_activity s on s.pid = a.jagpid)
+           or exists (select
+                        from pg_catalog.pg_stat_activity s
+                       where s.datname = current_database() and s.application_name = 'pgagent-ticker')
 """
 RUN_DUE = "select count(*) from pgagent.run_due('1 s')"
 
@@ -35,7 +38,7 @@ RUN_DUE = "select count(*) from pgagent.run_due('1 s')"
     "--timeout",
     "timeout_seconds",
     metavar="SECONDS",
-    type=click.FloatRange(0),
+    type=Number(0),
     help="Wait no longer. Default: for ever.",
 )
 @click.option(
@@ -100,7 +103,7 @@ def _find_step(app: App, jobid: int, name: str) -> int:
 
 def _will_be_run(app: App) -> bool:
     """Whether an agent is there; False: this session shall run the job, as is asked at a terminal."""
-    if app.value(HAS_ENGINE):
+    if app.value(HAS_AGENT):
         return True
     app.err.print("no ticker is at work: the run waits until one is started", soft_wrap=True)
     if not (app.err.is_terminal and sys.stdin.isatty()):
@@ -123,7 +126,7 @@ def _say_goodbye(app: App, runid: int, *, here: bool) -> None:
 
 
 @click.command()
-@click.argument("run", metavar="RUN", type=click.IntRange(1, LARGEST_ID))
+@click.argument("run", metavar="RUN", type=WholeNumber(1, LARGEST_ID))
 @click.pass_obj
 def cancel(app: App, run: int) -> int:
     """Have a run cancelled, wherever it is.

@@ -11,7 +11,7 @@ from psycopg import errors
 
 from pgagent_cli.app import App
 from pgagent_cli.following import Follower, exit_of, find_run, follow, print_run, steps_of
-from pgagent_cli.options import find_job, is_id, json_option, optional_job_argument
+from pgagent_cli.options import WholeNumber, find_job, is_id, json_option, optional_job_argument
 from pgagent_cli.outcome import Exit, Failure
 from pgagent_cli.render import Column, one_line, print_json, print_rows, show_duration, show_status, time_shower
 
@@ -35,7 +35,15 @@ NOW = "select now()"
 
 @click.command()
 @optional_job_argument
-@click.option("-n", "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many at the most.")
+@click.option(
+    "-n",
+    "--limit",
+    metavar="NUMBER",
+    type=WholeNumber(1),
+    default=20,
+    show_default=True,
+    help="How many at the most.",
+)
 @click.option("--failed", is_flag=True, help="Only runs that failed or were aborted.")
 @click.option(
     "--since",

@@ -17,7 +17,9 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from pgagent_cli.app import App
+from pgagent_cli.options import Number
 from pgagent_cli.outcome import Exit, Failure
+from pgagent_cli.render import print_stripped
 from pgagent_cli.screens import Glance, top_screen
 
 RUNNING = """
@@ -52,7 +54,7 @@ PIPED_SIZE = (100, 60)
     "--interval",
     "interval_seconds",
     metavar="SECONDS",
-    type=click.FloatRange(0.1, 3600),
+    type=Number(0.1, 3600),
     default=2,
     show_default=True,
     help="How often to look.",
@@ -71,7 +73,7 @@ def top(app: App, interval_seconds: float, once: bool) -> int:
     glance = look(app)
     if once or not (app.out.is_terminal and sys.stdin.isatty()):
         size = (app.out.width, app.out.height) if app.out.is_terminal else PIPED_SIZE
-        app.out.print(top_screen(glance, *size))
+        print_stripped(app.out, top_screen(glance, *size))
         return Exit.OK
     with _keys() as keys, Live(console=app.out, screen=True, auto_refresh=False) as live:
         while True:
