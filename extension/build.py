@@ -33,8 +33,8 @@ FUNCTIONS = (
 )  # fmt: skip
 VIEWS = ("jobs", "runs", "run_steps", "running", "calendar", "statistics")
 TRIGGERS = (
-    "_run_request", "pga_jobclass", "pga_job", "pga_jobstep", "pga_calendar", "pga_holiday", "pga_schedule",
-    "pga_exception", "pga_joblog", "settings",
+    "_run_request", "_cancel_request", "pga_jobclass", "pga_job", "pga_jobstep", "pga_calendar", "pga_holiday",
+    "pga_schedule", "pga_exception", "pga_joblog", "settings",
 )  # fmt: skip
 PARTS = (
     "install_check.sql",

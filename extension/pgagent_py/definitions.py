@@ -95,6 +95,13 @@ select q.ordinal, r.answer, r.problem
   from jsonb_to_recordset($1::jsonb) q (ordinal int4, kind text, value text, zone text)
  cross join lateral pgagent._judge_value(q.kind, q.value, q.zone) r
 """
+# A superuser has the rights of everybody, and may mean nobody's job but his own.
+FOREIGNERS = """
+select j.jobid as id, j.jobowner as owner
+  from pgagent.pga_job j
+  join pg_roles r on r.rolname = current_user and r.rolsuper
+ where j.jobid = any ($1) and j.jobowner <> current_user
+"""
 MEMBERSHIPS = "select r.rolname as name from pg_roles r where r.rolname = any ($1) and pg_has_role(r.oid, 'usage')"
 
 # ---- Statements that write -----------------------------------------------------------------------------------
@@ -348,6 +355,20 @@ def _refuse_without_rights(plpy: Plpy, plans: dict[str, Any], plan: Plan) -> Non
     owners = {value.owner for value in written if value.owner is not None}
     usable = {row["name"] for row in execute(plpy, plans, MEMBERSHIPS, ["name[]"], [sorted(owners)])}
     _refuse(plpy, errors.INSUFFICIENT_PRIVILEGE, list(_list_missing_rights(plan, usable)))
+    _refuse(plpy, errors.INSUFFICIENT_PRIVILEGE, _find_foreign_steps(plpy, plans, plan))
+
+
+def _find_foreign_steps(plpy: Plpy, plans: dict[str, Any], plan: Plan) -> list[Problem]:
+    """Steps that a superuser would hand to whoever has made a job of that name: they see them, passwords included."""
+    stay = {part.parent.id: part.parent for part in _parts(plan.steps) if part.parent.owner is None}
+    stay.pop(None, None)
+    rows = execute(plpy, plans, FOREIGNERS, ["int4[]"], [list(stay)]) if stay else ()
+    found = [(stay[row["id"]], row["owner"]) for row in rows]
+    hint = "Say in the document whose it shall be."
+    return [
+        Problem(definition.extend_path(job.path, "owner"), f'job "{job.name}" belongs to role "{owner}"', hint)
+        for job, owner in found
+    ]
 
 
 def _altered(plan: Plan) -> list[tuple[Calendar | Job, Calendar | Job]]:

@@ -37,7 +37,7 @@ select pg_catalog.set_config(name, '500', false) from pg_catalog.pg_settings
 """
 OPEN_TRANSACTION = "the step left a transaction open: it was rolled back"
 EMPTY_CODE = "the step has no statement to execute"
-_QUOTED = str.maketrans({"\\": "\\\\", "'": "''"})
+_NOT_PLAIN = re.compile(rb"[^ -&(-\[\]-~]")
 _VERBOSE = 2
 _DEFAULT = 1
 
@@ -150,9 +150,13 @@ def _libpq() -> ctypes.CDLL:
     return library
 
 
-def compose_settings(settings: Mapping[str, str]) -> str:
-    """Statements that make these settings for the session, however it reads quotes."""
-    return "; ".join([f"set {name} = E'{value.translate(_QUOTED)}'" for name, value in settings.items()])
+def compose_settings(settings: Mapping[str, bytes]) -> bytes:
+    """Statements that make these settings for the session, however it reads quotes and whatever encoding it speaks.
+
+    The values are in the encoding of its database.
+    """
+    quoted = {name: _NOT_PLAIN.sub(lambda found: b"\\x%02x" % ord(found[0]), text) for name, text in settings.items()}
+    return b"; ".join([b"set %s = E'%s'" % (name.encode(), text) for name, text in quoted.items()])
 
 
 class State(Enum):
@@ -254,13 +258,12 @@ class StepSession:
         spoken = self._encoding = self._encoding or self._find_encoding()
         if spoken.name != encoding.name:
             code = spoken.encode_exactly(encoding.decode(code))
-            settings = {name: spoken.show(value) for name, value in settings.items()}
         self._code = code
         self._results = _Results(HeadTail(self._output_limit))
         self.outcome = None
         self._link.pgconn.notice_handler = self._keep_notice
         try:
-            self._send(spoken.encode(compose_settings(settings)), State.PREPARING)
+            self._send(compose_settings(self._encode_settings(settings, encoding)), State.PREPARING)
         except (ConnectionLost, OperationalError):
             # The server closed the idle session: nothing was executed.
             self.state = State.IDLE
@@ -395,6 +398,13 @@ class StepSession:
             self._results.output.append(OPEN_TRANSACTION.encode())
         self._send(b"rollback", State.ROLLING_BACK)
         return None
+
+    def _encode_settings(self, settings: Mapping[str, str], encoding: Encoding) -> dict[str, bytes]:
+        """In the encoding of the session's database; what that lacks, as escapes."""
+        there = find((self._link.pgconn.parameter_status(b"server_encoding") or b"UTF8").decode())
+        if there.name == encoding.name:
+            return {name: encoding.encode(value) for name, value in settings.items()}
+        return {name: there.encode(there.show(value)) for name, value in settings.items()}
 
     def _find_encoding(self) -> Encoding:
         """The encoding of the session: its database's, unless a role, a database or the step itself has set another."""

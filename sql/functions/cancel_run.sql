@@ -6,7 +6,7 @@ begin
     -- The row of the job first, as those do who start the run.
     perform from pgagent.pga_job j where j.jobrunid = run for no key update;
     if found then
-        update pgagent._run_request set cancelled_by = current_user where jlgid = run;
+        insert into pgagent._cancel_request (jlgid, requested_by) values (run, current_user);
         return true;
     end if;
     perform from pgagent.pga_joblog l where l.jlgid = run;

@@ -35,7 +35,7 @@ as $$
            ('select on pgagent.pga_jobclass, pgagent.pga_jobagent, pgagent.pga_joblog, pgagent.pga_jobsteplog'),
            ('select, delete on pgagent.event'),
            ('select (jlgid), insert (jlgid, requested_by) on pgagent._cancel_request'),
-           ('select, insert (jobid, jstid), update (cancelled_by) on pgagent._run_request'),
+           ('select, insert (jobid, jstid) on pgagent._run_request'),
            ('select on pgagent._shared_settings'),
            ('usage on sequence pgagent.pga_job_jobid_seq, pgagent.pga_jobstep_jstid_seq, pgagent.pga_schedule_jscid_seq, '
             'pgagent.pga_exception_jexid_seq'),

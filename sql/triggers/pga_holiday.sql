@@ -19,11 +19,17 @@ begin
              union
             select holcalid from (select holcalid, holdate from old_rows except select holcalid, holdate from new_rows) lost);
     end if;
-    select array_agg(s.jscid), array_agg(distinct s.jscjobid)
+    -- Whoever changes a calendar is not told the names of others' schedules: check tells their owners.
+    select array_agg(s.jscid) filter (
+               where j.jobowner = c.calowner
+                  or exists (select from pg_roles r where r.rolname = session_user and r.rolsuper)),
+           array_agg(distinct s.jscjobid)
       into schedules, jobids
       from pgagent.pga_schedule s
+      join pgagent.pga_calendar c on c.calid = s.jsccalendar
+      join pgagent.pga_job j on j.jobid = s.jscjobid
      where s.jsccalendar = any (calendars);
-    if schedules is not null then
+    if jobids is not null then
         perform pgagent._recompute(jobids, schedules);
     end if;
     return null;

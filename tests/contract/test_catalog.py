@@ -31,6 +31,7 @@ SECURITY_DEFINER = {
     "cancelled_batch_steps": "as run_due",
     "_agent_is_alive": "backend_start of other roles' sessions is hidden from an unprivileged engine",
     "_run_request_reserve": "ids and the columns of the engine are not for users; the policies say for which jobs",
+    "_cancel_request_trigger": "the columns of the engine are not for users; the policies say for which runs",
     "_recompute": "a change of a schedule changes its job, whatever the role may do to pga_job",
     "pga_exception_trigger": "as _recompute",
     "pga_holiday_trigger": "as _recompute",
@@ -153,7 +154,7 @@ POLICIES = {
     "pga_jobsteplog": {"r"},
     "event": {"r", "d"},
     "_cancel_request": {"r", "a"},
-    "_run_request": {"r", "a", "w"},
+    "_run_request": {"r", "a"},
 }
 
 _MEMBERS_ELSEWHERE = """

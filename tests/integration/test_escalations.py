@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
+from psycopg.types.json import Jsonb
 
 from harness import (
     Cluster,
@@ -28,6 +30,7 @@ from harness.people import People
 Session = Connection[TupleRow]
 
 DENIED = psycopg.errors.InsufficientPrivilege
+HALF_A_BACKSLASH = ("\u00a5", "\u20a9", "\u8868", "\u8a31", "\\", "\uff3c", "\u203e")
 WHO = "do $$ begin raise notice '<% %>', session_user, current_user; end $$"
 
 
@@ -394,6 +397,113 @@ def test_claim_by_hand_gains_nothing(connection: Session, people: People) -> Non
     make_due(connection, jobid)
     run_due(ticker)
     assert [run.status for run in runs(connection, jobid)] == ["s"]
+
+
+# What a step finds in its settings
+
+
+@pytest.mark.parametrize("coding", ["SHIFT_JIS_2004", "JOHAB", "BIG5"])
+def test_name_that_an_administrator_gives_is_no_code(connection: Session, people: People, coding: str) -> None:
+    """Neither by characters that an encoding writes as a backslash, nor by those that have one as their second byte."""
+    connection.execute(f"alter role alice set client_encoding = '{coding}'")
+    connection.execute("alter role alice set backslash_quote = on")
+    code = "do $x$ begin raise notice 'name %', current_setting('pgagent.job_name') ~ 'pwned'; end $x$"
+    alice, ending = people.log_in("alice", client_encoding="UTF8"), "'; alter role alice set pgagent.pwned = 'yes'; --"
+    jobids = [add_job(alice, "job", sql_step(code)) for _ in HALF_A_BACKSLASH]
+    people.log_in("dba", client_encoding="UTF8").cursor().executemany(
+        "update pgagent.pga_job set jobname = %s where jobid = %s",
+        [(beginning + ending, jobid) for beginning, jobid in zip(HALF_A_BACKSLASH, jobids, strict=True)],
+    )
+    run_as_ticker(connection, people, *jobids)
+    made = "select count(*) from pg_db_role_setting where array_to_string(setconfig, ' ') ~ 'pwned'"
+    assert value(connection, made) == 0
+    assert ["name t" in outputs(connection, jobid) for jobid in jobids] == [True] * len(jobids)
+
+
+# Runs that are asked for
+
+
+def test_request_for_a_run_cannot_be_locked(connection: Session, people: People) -> None:
+    """The engine deletes it where it starts the run: it would wait, with the jobs of all others."""
+    alice = people.log_in("alice")
+    jobid = add_job(alice, "asked for", sql_step("select 1"))
+    healthy = add_job(people.log_in("bob"), "healthy", sql_step("select 1"))
+    asked = value(alice, "select pgagent.run_now(%s)", jobid)
+    for strength in ("update", "no key update", "share", "key share"):
+        with pytest.raises(DENIED):
+            alice.execute(f"select from pgagent._run_request for {strength}")
+    with alice.transaction(force_rollback=True):
+        alice.execute("insert into pgagent._cancel_request (jlgid) values (%s)", (asked,))
+        make_due(connection, healthy)
+        run_due(people.log_in("ticker"))
+        assert [run.status for run in runs(connection, healthy)] == ["s"]
+    run_due(people.log_in("ticker"))
+    assert value(alice, "select pgagent.wait_for_run(%s, '0 s')", asked) == "succeeded"
+
+
+def test_asking_for_runs_of_others_locks_nothing_and_takes_no_id(people: People, bobs: int) -> None:
+    """Policies are asked after triggers, and ids that are used up are so for all."""
+    alice, bob = people.log_in("alice"), people.log_in("bob")
+    jobid = add_job(alice, "asked for", sql_step("select 1"))
+    first = value(alice, "select pgagent.run_now(%s)", jobid)
+    with bob.transaction():
+        bob.execute("select from pgagent.pga_job for update")
+        alice.execute("set lock_timeout = '100 ms'")
+        with pytest.raises(DENIED):
+            alice.execute("insert into pgagent._run_request (jobid) values (%s)", (bobs,))
+    asked = "insert into pgagent._run_request (jobid) select %s from generate_series(1, 100)"
+    for ending in ("", " on conflict do nothing"):
+        assert alice.execute(asked + ending, (jobid,)).rowcount == 0
+    value(alice, "select pgagent.cancel_run(%s)", first)
+    assert value(alice, "select pgagent.run_now(%s)", jobid) == first + 1
+
+
+# Jobs by their names
+
+
+def test_superusers_file_gives_nothing_to_who_has_taken_the_name(connection: Session, people: People) -> None:
+    """A job of that name that somebody else has made is not the one that a document means without an owner."""
+    alice = people.log_in("alice")
+    jobid = add_job(alice, "nightly", sql_step("select 1", name="01"))
+    step = {"name": "01", "sql": "select 2", "connection": "host=there password=secret"}
+    apply = "select * from pgagent.apply_jobs(%s)"
+    document: dict[str, Any] = {"version": 1, "jobs": [{"name": "nightly", "steps": [step]}]}
+    with pytest.raises(DENIED, match=r'jobs\[0\]\.owner: job "nightly" belongs to role "alice"'):
+        connection.execute(apply, (Jsonb(document),))
+    assert value(alice, "select jstcode from pgagent.pga_jobstep") == "select 1"
+    document["jobs"][0]["steps"] = [{"name": "01", "sql": "select 1"}]
+    document["jobs"][0]["description"] = "what is no secret"
+    connection.execute(apply, (Jsonb(document),))
+    document["jobs"][0] |= {"owner": "postgres", "steps": [step]}
+    connection.execute(apply, (Jsonb(document),))
+    assert alice.execute("select from pgagent.pga_jobstep").fetchall() == []
+    written = value(connection, "select jstconnstr from pgagent.pga_jobstep where jstjobid = %s", jobid)
+    assert written == step["connection"]
+
+
+# Calendars
+
+
+def test_calendar_tells_nothing_of_those_who_use_it(connection: Session, people: People, bobs: int) -> None:
+    """Its owner hears of schedules that never run any more, if they are of his own jobs."""
+    alice, bob = people.log_in("alice"), people.log_in("bob")
+    mine = add_job(alice, "mine", sql_step("select 1"))
+    alice.execute("select pgagent.create_calendar('trap')")
+    for user, jobid in ((alice, mine), (bob, bobs)):
+        user.execute(
+            "select pgagent.add_schedule(%s, '0 0 * * *', name => %s, ends => now() + '20 days', calendar => 'trap')",
+            (jobid, f"schedule of {user.info.user}"),
+        )
+    heard: list[str] = []
+    for user in (alice, connection):
+        user.add_notice_handler(lambda notice: heard.append(notice.message_primary or ""))
+    add = "select pgagent.add_holiday('trap', current_date - 2, current_date + 23)"
+    alice.execute(add)
+    assert [said.split('"')[1] for said in heard] == ["schedule of alice"]
+    alice.execute("delete from pgagent.pga_holiday")
+    heard.clear()
+    connection.execute(add)
+    assert len(heard) == 2
 
 
 # Installing

@@ -219,14 +219,14 @@ def test_users_run_and_cancel_their_own_jobs(people: People) -> None:
         f"select pgagent.cancel_run({promised})": "42704",
         f"insert into pgagent._run_request (jobid, jstid) values ({jobid}, {step})": "42501",
         "insert into pgagent._run_request (jobid, jlgid) values (1, 1)": "42501",
+        f"insert into pgagent._cancel_request (jlgid) values ({promised})": "42501",
         "update pgagent.pga_job set jobrunid = 1": "42501",
     }.items():
         with pytest.raises(psycopg.Error) as caught:
             bob.execute(statement)
         assert caught.value.sqlstate == state, statement
-    assert bob.execute("update pgagent._run_request set cancelled_by = current_user").rowcount == 0
     with pytest.raises(errors.InsufficientPrivilege):
-        alice.execute("update pgagent._run_request set cancelled_by = 'bob'")
+        alice.execute("insert into pgagent._cancel_request (jlgid, requested_by) values (%s, 'bob')", (promised,))
     assert ask(dba, "hers") == promised
     assert value(dba, "select pgagent.cancel_run(%s)", promised) is True
     assert value(alice, "select jlgreason from pgagent.pga_joblog") == "not started: cancelled by dba"

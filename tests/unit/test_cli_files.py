@@ -167,6 +167,12 @@ def test_an_alias_stands_for_what_it_names() -> None:
     assert read("a: &x [1]\nb: *x\n") == {"a": [1], "b": [1]}
 
 
+def test_a_small_file_does_not_fill_the_memory() -> None:
+    doubled = "".join(f"l{i}: &l{i} [*l{i - 1}, *l{i - 1}]\n" for i in range(1, 64))
+    assert "there are more than 1000000 values" in failure_of("l0: &l0 [1]\n" + doubled)
+    assert failure_of("a: " + "[" * 100_000) == "0.yaml: it is nested too deeply"
+
+
 def test_a_written_document_is_for_people() -> None:
     jobs = [
         {"steps": [{"sql": "select 1;\nselect 2;\n", "name": "01"}], "owner": "postgres", "name": "first"},

@@ -129,6 +129,15 @@ def test_json_has_iso_times_and_seconds() -> None:
         print_json(out, object())
 
 
+def test_json_steers_no_terminal() -> None:
+    out, file = console(80, terminal=True)
+    row = {"name": "\x1b]0;x\x07 \x9b31m \u202e ü\n"}
+    print_json(out, row)
+    assert json.loads(file.getvalue()) == row
+    assert not set("\x1b\x07\x9b\u202e") & set(file.getvalue())
+    assert "ü" in file.getvalue()
+
+
 def test_an_error_looks_as_in_psql() -> None:
     out, file = console(20)
     print_failure(out, "job [red] is longer than the screen is wide", "some\ndetail", "do this")

@@ -124,6 +124,21 @@ def test_the_ticker_needs_nothing_of_the_command() -> None:
     assert done.stdout == "set()\n"
 
 
+def test_the_ticker_is_not_taken_from_the_directory_in_which_one_is(tmp_path: Path) -> None:
+    (tmp_path / "pgagent_ticker").mkdir()
+    for module in ("pgagent_ticker/__init__.py", "pgagent_ticker/__main__.py", "runpy.py", "psycopg.py"):
+        (tmp_path / module).write_text("raise SystemExit('taken')")
+    environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[2] / "ticker")}
+    # As the console script: by a file of its own, in a directory of its own.
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / "pgagent-py"
+    script.write_text("import sys\nfrom pgagent_cli.cli import main\nsys.exit(main())\n")
+    command = [sys.executable, str(script), "ticker", "--help"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: pgagent-ticker ")
+
+
 def test_the_command_is_a_program() -> None:
     environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[2] / "ticker"), "LC_ALL": "C"}
     command = [sys.executable, "-m", "pgagent_cli"]

@@ -26,6 +26,7 @@ _ORDER = (
 _RANK = {key: rank for rank, key in enumerate(_ORDER)}
 _LISTS = ("calendars", "jobs")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "last")
+_MOST_VALUES = 1_000_000  # aliases of aliases can stand for more than any memory holds
 _PROBLEM = re.compile(r"at (?P<path>\S+?)(?:: (?P<problem>.*))?", re.DOTALL)
 _LAST_PART = re.compile(r"(\[\d+\]|\.?[^.\[\]]+)$")
 
@@ -112,6 +113,8 @@ def _read_file(name: str, text: str) -> Document:
         raise Failure(f"{place}: {error.problem}{context}") from None
     except yaml.YAMLError as error:
         raise Failure(f"{name}: {error}") from None
+    except RecursionError:
+        raise Failure(f"{name}: it is nested too deeply") from None
     if not isinstance(node, yaml.MappingNode):
         line = node.start_mark.line + 1 if node else 1
         raise Failure(f"{name}:{line}: this is no document of jobs", hint="It begins with a line jobs: and a list.")
@@ -124,10 +127,15 @@ class _Reader:
     def __init__(self, file: str, places: dict[str, Place]) -> None:
         self._file = file
         self._places = places
+        self._count = 0
 
     def read(self, node: yaml.Node, path: str, around: tuple[yaml.Node, ...]) -> Any:
         """The value of a node that stands at a path, inside of other nodes."""
         self._places.setdefault(path, self._place(node))
+        self._count += 1
+        if self._count > _MOST_VALUES:
+            text = f"there are more than {_MOST_VALUES} values, with what aliases stand for"
+            raise Failure(f"{self._place(node)}: {text}")
         if any(node is outer for outer in around):
             raise Failure(f"{self._place(node)}: an alias cannot stand for what it is a part of")
         if isinstance(node, yaml.MappingNode):

@@ -161,7 +161,10 @@ def print_stripped(console: Console, drawn: RenderableType) -> None:
 
 def print_json(console: Console, value: object) -> None:
     """Print JSON: times as ISO 8601, durations in seconds."""
-    console.file.write(json.dumps(value, indent=2, ensure_ascii=False, default=_to_json) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=_to_json)
+    if console.is_terminal:
+        text = _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    console.file.write(text + "\n")
 
 
 def _to_json(value: object) -> object:

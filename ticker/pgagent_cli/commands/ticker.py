@@ -11,6 +11,11 @@ from psycopg import pq
 from pgagent_cli.app import App
 from pgagent_cli.outcome import Failure
 
+# As -m does it, but without the directory in which we are: somebody else may have put modules there.
+_START = (
+    "import sys; sys.path[:] = filter(None, sys.path); "
+    "import runpy; runpy.run_module('pgagent_ticker', run_name='__main__', alter_sys=True)"
+)
 _UNKNOWN_TO_US = {"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
 
 
@@ -27,7 +32,7 @@ def ticker(app: App, arguments: tuple[str, ...]) -> None:
       pgagent-py -d postgres ticker -l 1
     """
     os.environ |= environment(app.target.settings)
-    os.execv(sys.executable, [sys.executable, "-m", "pgagent_ticker", *arguments])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-c", _START, *arguments])  # noqa: S606
 
 
 def environment(settings: dict[str, str]) -> dict[str, str]:
