@@ -129,7 +129,7 @@ class Command:
 
     def at_terminal(self, *arguments: str, **environment: str) -> Terminal:
         """Start it at a terminal."""
-        variables = command_environment(TERM="xterm-256color", **environment)
+        variables = command_environment(**{"TERM": "xterm-256color", **environment})
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
         process = self._server.start(self._words(arguments), variables, (slave, slave, slave))

@@ -77,6 +77,13 @@ def test_top_lives(connection: Session, command: Command) -> None:
 
 
 @pytest.mark.usefixtures("jobs")
+def test_top_is_one_screen_at_a_dumb_terminal(command: Command) -> None:
+    with command.at_terminal("top", TERM="dumb") as terminal:
+        assert terminal.wait() == 0
+        assert "Coming" in terminal.text
+
+
+@pytest.mark.usefixtures("jobs")
 def test_top_goes_on_when_its_connection_is_lost(connection: Session, command: Command) -> None:
     with command.at_terminal("top", "--interval", "0.1") as terminal:
         terminal.wait_for(lambda text: "Coming" in text)

@@ -59,6 +59,25 @@ def test_a_diff_has_a_heading_for_each_job() -> None:
     ]
 
 
+def test_the_changes_of_a_job_stand_together() -> None:
+    """The server tells of all jobs, then of all steps, then of all schedules."""
+    kinds = ("job", "step", "schedule")
+    rows = [row("create", kind, job, job if kind == "job" else "01") for kind in kinds for job in ("a", "b")]
+    assert [line.plain for line in show_changes(rows)] == [
+        '+ job "a"',
+        '  + step "01"',
+        '  + schedule "01"',
+        '+ job "b"',
+        '  + step "01"',
+        '  + schedule "01"',
+    ]
+
+
+def test_a_job_and_a_calendar_of_one_name_are_two() -> None:
+    rows = [row("create", "calendar", None, "a"), row("create", "job", "a", "a")]
+    assert [line.plain for line in show_changes(rows)] == ['+ calendar "a"', '+ job "a"']
+
+
 def test_a_diff_is_coloured() -> None:
     styles = {line.plain: str(line.style) for line in show_changes(ROWS)}
     assert styles['+ job "new"'] == "bold green"

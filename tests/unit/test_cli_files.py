@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from pgagent_cli.files import find_namesakes, locate_problems, read_document, write_document
 from pgagent_cli.outcome import Failure
+from pgagent_py.definition import extend_path
 
 TEXT = """\
 version: 1
@@ -123,6 +125,19 @@ def test_numbers_are_written_on_a_line() -> None:
     assert "exceptions:\n          - '12:00'\n" in text
 
 
+@pytest.mark.parametrize("key", ["on error", "<<", "a.b", "c[", "d]", "e.", "ü", 'q"x', "a: b", "back\\"])
+def test_a_key_that_is_no_word_has_its_line(key: str) -> None:
+    document = read_document([("jobs.yaml", f"jobs:\n- name: x\n  {json.dumps(key)}: 1\n- name: y\n")])
+    problem = f"{extend_path('jobs[0]', key)}: unknown key"
+    assert locate_problems(f"at {problem}", document) == [f"jobs.yaml:3: {problem}"]
+    assert str(document.place_of(extend_path("jobs[1]", key))) == "jobs.yaml:4"
+
+
+@pytest.mark.parametrize("path", ["jobs[0].", "jobs[0]]", "jobs[x]", "[", "..", "jobs[0].steps[9][", "jobs[0] x"])
+def test_a_path_that_nobody_writes_ends_the_search(path: str) -> None:
+    assert read_document([("jobs.yaml", TEXT)]).place_of(path) is not None
+
+
 def test_several_files_are_one_document() -> None:
     document = read_document(
         [("a", TEXT), ("b", "version: 1\njobs:\n- name: third\n"), ("c", "calendars: []\njobs:\n")]
@@ -156,7 +171,12 @@ def test_files_that_do_not_go_together_are_refused() -> None:
         ("version: !!int x", '0.yaml:1: "x" is no number'),
         ("a: *nobody", "0.yaml:1: found undefined alias"),
         ("a: 1\n---\nb: 2\n", "0.yaml:2: but found another document"),
-        ("a: \x07", "0.yaml: unacceptable character"),
+        ("a: 1\nb: \x07", "0.yaml:2: character 0x07 cannot be in YAML"),
+        ('a: 1\nb: "x\\0"', "0.yaml:2: character 0x00 cannot be in a text"),
+        ('a: 1\nb: "\\ud800"', "0.yaml:2: character 0xd800 cannot be in a text"),
+        ("a: 1\nb: 1.0e999", '0.yaml:2: "1.0e999" is too large'),
+        (f"a: {'9' * 5000}", f'0.yaml:1: "{"9" * 40}..." is no number'),
+        (f"a: {'[' * 3000}", "0.yaml: it is nested too deeply"),
     ],
 )
 def test_what_is_no_document_is_refused_with_its_line(text: str, message: str) -> None:
@@ -193,7 +213,22 @@ VALUES = st.one_of(
     st.integers(-(2**40), 2**40),
     st.floats(0, 1e6).map(lambda number: round(number, 6)),
     st.sampled_from(
-        ["  - x\n", "a\n  - b\nc", "x:\n\n\ny", "\n", " \n", "#!/bin/sh\n\techo\n", "a\r\nb", "- ", "1e5", "1_0"]
+        [
+            "\x85",
+            "a\n\x85",
+            "1.5e3",
+            "-1.5E-3",
+            "  - x\n",
+            "a\n  - b\nc",
+            "x:\n\n\ny",
+            "\n",
+            " \n",
+            "#!/bin/sh\n\techo\n",
+            "a\r\nb",
+            "- ",
+            "1e5",
+            "1_0",
+        ]
     ),
 )
 KEYS = st.sampled_from(["name", "sql", "=", "1", "null", "a: b", "", "-", "zebra"])
@@ -206,6 +241,13 @@ ITEMS = st.dictionaries(
 def test_rare_ends_of_lines_are_kept(text: str) -> None:
     definitions = {"jobs": [{"name": text}]}
     assert read(write_document(definitions)) == definitions
+
+
+def test_a_document_may_be_written_in_ascii() -> None:
+    definitions = {"jobs": [{"name": "caf\xe9 \U0001f600", "steps": [{"sql": "-- \xe9\nselect 1\n"}]}]}
+    text = write_document(definitions, ascii_only=True)
+    assert text.isascii()
+    assert read(text) == definitions
 
 
 @settings(deadline=None)

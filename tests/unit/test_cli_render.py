@@ -96,6 +96,22 @@ def test_a_piped_table_is_neither_cut_nor_padded() -> None:
     assert file.getvalue() == f"id  name\n 7  {'a' * 100}\n10  b\\x1b[31m\n"
 
 
+def test_a_piped_table_is_aligned_by_what_a_character_takes() -> None:
+    out, file = console(10_000)
+    print_rows(out, COLUMNS, [{"id": 1, "name": "漢字"}, {"id": 2, "name": "x" * 20_000}], "nothing")
+    assert file.getvalue() == f"id  name\n 1  漢字\n 2  {'x' * 20_000}\n"
+    out, file = console()
+    print_rows(out, COLUMNS[::-1], [{"id": 1, "name": "漢字"}, {"id": 2, "name": "abcd"}], "nothing")
+    assert file.getvalue() == "name  id\n漢字   1\nabcd   2\n"
+
+
+def test_json_is_ascii_where_the_encoding_lacks_something() -> None:
+    file = io.TextIOWrapper(io.BytesIO(), encoding="latin-1", errors="backslashreplace")
+    print_json(Console(file=file), ["\xe9 \U0001f600 \u6f22"])
+    file.seek(0)
+    assert json.loads(file.read()) == ["\xe9 \U0001f600 \u6f22"]
+
+
 def test_a_table_at_a_terminal_fits() -> None:
     out, file = console(40, terminal=True)
     print_rows(out, COLUMNS, ROWS, "nothing")

@@ -3,15 +3,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 import psycopg
 import pytest
 from click.shell_completion import BashComplete
 
+from pgagent_cli import app, connection
 from pgagent_cli.cli import COMMANDS, cli, main
 from pgagent_cli.commands.ticker import environment
-from pgagent_cli.connection import read_target
+from pgagent_cli.connection import Target, read_target
 from pgagent_cli.outcome import Exit, Failure, hint_for, to_failure
 
 
@@ -98,6 +100,32 @@ def test_a_connection_string_goes_before_the_options(dbname: str) -> None:
     assert read_target(dbname, "db1", "5433", None, None).settings == {"host": "db2", "port": "5433", "dbname": "x"}
 
 
+@pytest.mark.parametrize(("options", "ask_password"), [([], None), (["-w"], False), (["-W"], True)])
+def test_a_password_is_asked_for_when_the_server_wants_one(
+    options: list[str], ask_password: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[bool | None] = []
+
+    def connect(target: Target) -> NoReturn:
+        found.append(target.ask_password)
+        raise Failure("enough")
+
+    monkeypatch.setattr(app, "connect", connect)
+    assert main([*options, "jobs"]) == Exit.FAILED
+    assert found == [ask_password]
+
+
+def test_nobody_to_ask_for_a_password_is_no_connection(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def getpass(_: str) -> NoReturn:
+        raise EOFError
+
+    monkeypatch.setattr(connection, "getpass", getpass)
+    assert main(["-W", "jobs"]) == Exit.NO_CONNECTION
+    assert capsys.readouterr().err.startswith("error: a password is wanted, and nobody is there to ask\nHINT: ")
+
+
 def test_no_password_is_shown() -> None:
     with pytest.raises(Failure) as caught:
         read_target("password=secret nonsense", None, None, None, None)
@@ -147,6 +175,32 @@ def test_the_command_is_a_program() -> None:
     assert done.stdout.startswith("Usage: pgagent-py [OPTIONS] COMMAND")
     done = subprocess.run([*command, "nonsense"], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == Exit.USAGE
+
+
+@pytest.mark.parametrize("redirection", [">&-", "<&-", "2>&-"])
+def test_a_standard_file_may_be_closed(redirection: str) -> None:
+    done = call(f"{sys.executable} -m pgagent_cli completion bash {redirection}")
+    assert (done.returncode, done.stderr) == (Exit.OK, "")
+    done = call(f"{sys.executable} -m pgagent_cli diff - {redirection} </dev/null")
+    assert "Traceback" not in done.stderr
+    done = call(f"{sys.executable} -m pgagent_cli diff - <&-")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (1, "error: -:1: this is no document of jobs")
+
+
+def test_output_that_cannot_be_written_is_an_error_and_no_traceback() -> None:
+    for arguments in ("--help", "completion zsh"):
+        done = call(f"{sys.executable} -m pgagent_cli {arguments} >/dev/full")
+        assert (done.returncode, done.stderr.splitlines()) == (
+            Exit.FAILED,
+            ["error: cannot write the output", "DETAIL: No space left on device"],
+        )
+    done = call(f"{{ {sys.executable} -m pgagent_cli completion zsh; echo $? >&2; }} | true")
+    assert done.stderr in ("0\n", "1\n")  # whether the reader has gone already
+
+
+def call(line: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[2] / "ticker"), "LC_ALL": "C"}
+    return subprocess.run(["/bin/sh", "-c", line], env=environment, capture_output=True, text=True, check=False)
 
 
 def test_errors_have_their_codes() -> None:

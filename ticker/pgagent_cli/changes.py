@@ -17,31 +17,42 @@ _DONE = {"create": "created", "alter": "altered", "drop": "dropped"}
 _MOST_CHARS_IN_A_LINE = 60
 
 Row = Mapping[str, Any]
+_Thing = tuple[str, str]  # "job" or "calendar", and its name
 
 
 def show_changes(rows: Iterable[Row]) -> Iterator[Text]:
     """The lines of a diff: a heading for each job or calendar; below it: + is created, ~ altered, - dropped."""
-    heading = None
+    for thing, changes in _by_thing(rows).items():
+        whole = next((row for row in changes if _is_whole(row)), None)
+        yield _heading_line(*thing, None if whole is None else whole["action"])
+        for row in changes:
+            if not _is_whole(row):
+                yield from _show_change(row)
+
+
+def _by_thing(rows: Iterable[Row]) -> dict[_Thing, list[Row]]:
+    """The rows of each job and calendar: the server does all jobs, then all steps, and so on."""
+    found: dict[_Thing, list[Row]] = {}
     for row in rows:
-        own = _heading(row)
-        if own != heading:
-            heading = own
-            yield _heading_line(row, own)
-        if row["object"] not in ("job", "calendar") or row["action"] == "alter":
-            yield from _show_change(row)
+        found.setdefault(_thing(row), []).append(row)
+    return found
 
 
-def _heading(row: Row) -> str:
-    if row["job"] is not None:
-        return f'job "{plain(row["job"])}"'
-    return f'calendar "{plain(row["name"])}"'
+def _thing(row: Row) -> _Thing:
+    return ("calendar", row["name"]) if row["job"] is None else ("job", row["job"])
 
 
-def _heading_line(row: Row, heading: str) -> Text:
-    if row["object"] in ("job", "calendar") and row["action"] != "alter":
-        sign = _SIGNS[row["action"]]
-        return Text(f"{sign} {heading}", style=f"bold {_STYLES[sign]}")
-    return Text(f"  {heading}", style="bold")
+def _is_whole(row: Row) -> bool:
+    """Whether a job or calendar itself comes or goes."""
+    return row["object"] in ("job", "calendar") and row["action"] != "alter"
+
+
+def _heading_line(kind: str, name: str, action: str | None) -> Text:
+    heading = f'{kind} "{plain(name)}"'
+    if action is None:
+        return Text(f"  {heading}", style="bold")
+    sign = _SIGNS[action]
+    return Text(f"{sign} {heading}", style=f"bold {_STYLES[sign]}")
 
 
 def _show_change(row: Row) -> Iterator[Text]:
@@ -88,8 +99,7 @@ def summarise(rows: Iterable[Row]) -> str:
     return ", ".join(words) or "nothing to change"
 
 
-def _touched(row: Row) -> tuple[str, tuple[str, str]]:
+def _touched(row: Row) -> tuple[str, _Thing]:
     """What happens to which job or calendar: a change of a part of it alters it."""
-    kind = "calendar" if row["job"] is None else "job"
-    name = row["name"] if row["job"] is None else row["job"]
-    return (row["action"] if row["object"] == kind else "alter"), (kind, name)
+    thing = _thing(row)
+    return (row["action"] if row["object"] == thing[0] else "alter"), thing

@@ -106,8 +106,8 @@ class Commands(click.Group):
 @click.option("-h", "--host", metavar="HOST", help="Host of the server, or directory of its socket. Default: PGHOST.")
 @click.option("-p", "--port", metavar="PORT", help="Port of the server. Default: PGPORT, 5432.")
 @click.option("-U", "--username", metavar="NAME", help="Role to log in as. Default: PGUSER, your name.")
-@click.option("-w", "--no-password", "ask_password", flag_value=False, type=bool, help="Never ask for a password.")
-@click.option("-W", "--password", "ask_password", flag_value=True, type=bool, help="Ask for a password at once.")
+@click.option("-w", "--no-password", "never_ask", is_flag=True, help="Never ask for a password.")
+@click.option("-W", "--password", "ask", is_flag=True, help="Ask for a password at once.")
 @click.version_option(__version__, "-V", "--version", prog_name="pgagent-py", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(
@@ -116,10 +116,13 @@ def cli(
     host: str | None,
     port: str | None,
     username: str | None,
-    ask_password: bool | None,
+    never_ask: bool,
+    ask: bool,
 ) -> None:
     """Take the global options; the commands do the rest."""
-    target = read_target(dbname, host, port, username, ask_password)
+    if ask and never_ask:
+        raise click.UsageError("-w and -W cannot be used together")
+    target = read_target(dbname, host, port, username, True if ask else False if never_ask else None)
     app = App(target, new_console(), new_console(stderr=True))
     ctx.obj = app
     ctx.call_on_close(app.close)
@@ -128,19 +131,37 @@ def cli(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    _prepare_streams()
     try:
-        return _exit_code(cli.main(given or ["--help"], prog_name="pgagent-py", standalone_mode=False))
+        code = _exit_code(cli.main(given or ["--help"], prog_name="pgagent-py", standalone_mode=False))
+        sys.stdout.flush()
     except (click.ClickException, Failure, psycopg.Error, UnicodeError) as error:
         return _tell(error)
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read us has enough; nothing may be written at the interpreter's end either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        return _give_up_output(error)
+    return code
+
+
+def _prepare_streams() -> None:
+    """Have all three: a file or socket of ours must not become the standard output that somebody has closed."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _give_up_output(error: OSError) -> int:
+    """Nothing more may be written, at the interpreter's end either. Whoever closed a pipe has had enough."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        os.dup2(nothing, sys.stderr.fileno())
         return Exit.FAILED
+    return _tell(Failure("cannot write the output", detail=error.strerror or str(error)))
 
 
 def _tell(error: click.ClickException | Failure | psycopg.Error | UnicodeError) -> int:

@@ -66,7 +66,7 @@ def connect(target: Target) -> Connection:
     """Open a session; asks for a password at the terminal if that is wanted. `Failure` when there is none."""
     settings = dict(target.settings)
     if target.ask_password:
-        settings["password"] = getpass("Password: ")
+        settings["password"] = _ask_password()
     try:
         return _open(settings)
     except psycopg.OperationalError as error:
@@ -74,9 +74,17 @@ def connect(target: Target) -> Connection:
         if not wanted or target.ask_password is not None:
             raise _no_connection(error) from None
     try:
-        return _open({**settings, "password": getpass("Password: ")})
+        return _open({**settings, "password": _ask_password()})
     except psycopg.OperationalError as error:
         raise _no_connection(error) from None
+
+
+def _ask_password() -> str:
+    try:
+        return getpass("Password: ")
+    except EOFError:
+        hint = "A line in ~/.pgpass, or PGPASSWORD, has it."
+        raise Failure("a password is wanted, and nobody is there to ask", hint=hint, code=Exit.NO_CONNECTION) from None
 
 
 class _TimeLoader(TimestamptzLoader):

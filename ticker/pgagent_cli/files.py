@@ -6,6 +6,8 @@ are texts, as the document wants them, and not numbers, dates or truth values, a
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,8 +29,16 @@ _RANK = {key: rank for rank, key in enumerate(_ORDER)}
 _LISTS = ("calendars", "jobs")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "last")
 _MOST_VALUES = 1_000_000  # aliases of aliases can stand for more than any memory holds
-_PROBLEM = re.compile(r"at (?P<path>\S+?)(?:: (?P<problem>.*))?", re.DOTALL)
-_LAST_PART = re.compile(r"(\[\d+\]|\.?[^.\[\]]+)$")
+# Paths as the server writes them: jobs[3].steps[0].sql, and jobs[3]["on error"] for keys that are no words.
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_PROBLEM = re.compile(rf"at (?P<path>(?:{_QUOTED}|\S)+?)(?:: (?P<problem>.*))?", re.DOTALL)
+_PART = re.compile(rf"\.?\w+|\[(?:\d+|{_QUOTED})\]", re.ASCII)
+_INT = r"0|-?[1-9][0-9]*"
+_FLOAT = r"-?(0|[1-9][0-9]*)\.[0-9]+([eE][-+]?[0-9]+)?"
+_NUMBER = re.compile(rf"{_INT}|{_FLOAT}")
+_MOST_CHARS_SHOWN = 40
+_NO_TEXT = re.compile(r"[\0\ud800-\udfff]")
+_RARE_ENDS = re.compile("[\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +61,8 @@ class Document:
 
     def place_of(self, path: str) -> Place | None:
         """The place of a path, or of the innermost thing around it that the files have."""
-        while path and path not in self.places:
-            path = _LAST_PART.sub("", path)
-        return self.places.get(path)
+        ends = [0, *(part.end() for part in _PART.finditer(path))]
+        return next((self.places[path[:end]] for end in reversed(ends) if path[:end] in self.places), None)
 
 
 class _Loader(yaml.SafeLoader):
@@ -63,8 +72,8 @@ class _Loader(yaml.SafeLoader):
 for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"0|-?[1-9][0-9]*", list("-0123456789")),
-    ("float", r"-?(0|[1-9][0-9]*)\.[0-9]+([eE][-+]?[0-9]+)?", list("-0123456789")),
+    ("int", _INT, list("-0123456789")),
+    ("float", _FLOAT, list("-0123456789")),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), _first)
 
@@ -77,10 +86,10 @@ class _Dumper(yaml.SafeDumper):
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     # At the end of a block an empty line would count, and we put some between jobs.
     is_block = "\n" in text and text != "\n" and not text.endswith("\n\n")
-    # YAML 1.1 takes these for line ends, which only escapes keep as they are.
-    has_rare_ends = any(character in text for character in "\x85\u2028\u2029")
-    style = '"' if has_rare_ends else "|" if is_block else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    # YAML 1.1 takes rare characters for line ends, which only escapes keep. PyYAML does not know all numbers
+    # of YAML 1.2.
+    is_quoted = _RARE_ENDS.search(text) or _NUMBER.fullmatch(text)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if is_quoted else "|" if is_block else None)
 
 
 def _represent_list(dumper: yaml.SafeDumper, items: list[Any]) -> yaml.SequenceNode:
@@ -103,21 +112,26 @@ def read_document(files: Sequence[tuple[str, str]]) -> Document:
 
 
 def _read_file(name: str, text: str) -> Document:
-    places: dict[str, Place] = {}
     try:
         node = yaml.compose(text, Loader=_Loader)
+        return _to_document(name, node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{name}:{mark.line + 1}" if mark else name
         context = f", {error.context}" if error.context else ""
         raise Failure(f"{place}: {error.problem}{context}") from None
-    except yaml.YAMLError as error:
-        raise Failure(f"{name}: {error}") from None
+    except yaml.reader.ReaderError as error:
+        line = 1 + text.count("\n", 0, error.position)
+        raise Failure(f"{name}:{line}: character {error.character:#04x} cannot be in YAML") from None
     except RecursionError:
         raise Failure(f"{name}: it is nested too deeply") from None
+
+
+def _to_document(name: str, node: yaml.Node | None) -> Document:
     if not isinstance(node, yaml.MappingNode):
         line = node.start_mark.line + 1 if node else 1
         raise Failure(f"{name}:{line}: this is no document of jobs", hint="It begins with a line jobs: and a list.")
+    places: dict[str, Place] = {}
     return Document(_Reader(name, places).read(node, "", ()), places)
 
 
@@ -154,14 +168,14 @@ class _Reader:
             if key.value in seen:
                 raise Failure(f'{self._place(key)}: key "{key.value}" is there twice')
             seen.add(key.value)
-            inner = f"{path}.{key.value}" if path else key.value
+            inner = _extend(path, self._check_text(key))
             self._places[inner] = self._place(key)
             yield key.value, self.read(value, inner, around)
 
     def _read_scalar(self, node: yaml.Node) -> object:
         kind = node.tag.rpartition(":")[2]
         if kind == "str":
-            return node.value
+            return self._check_text(node)
         if kind == "null":
             return None
         if kind == "bool":
@@ -171,13 +185,30 @@ class _Reader:
         raise Failure(f"{self._place(node)}: tag {node.tag} means nothing here")
 
     def _read_number(self, node: yaml.Node, kind: type[int | float]) -> object:
+        shown = node.value if len(node.value) <= _MOST_CHARS_SHOWN else f"{node.value[:_MOST_CHARS_SHOWN]}..."
         try:
-            return kind(node.value)
+            number = kind(node.value)
         except ValueError:
-            raise Failure(f'{self._place(node)}: "{node.value}" is no number') from None
+            raise Failure(f'{self._place(node)}: "{shown}" is no number') from None
+        if isinstance(number, float) and not math.isfinite(number):
+            raise Failure(f'{self._place(node)}: "{shown}" is too large')
+        return number
+
+    def _check_text(self, node: yaml.Node) -> str:
+        """The text, in which nothing is that PostgreSQL cannot keep."""
+        wrong = _NO_TEXT.search(node.value)
+        if wrong:
+            raise Failure(f"{self._place(node)}: character {ord(wrong[0]):#04x} cannot be in a text")
+        return str(node.value)
 
     def _place(self, node: yaml.Node) -> Place:
         return Place(self._file, node.start_mark.line + 1)
+
+
+def _extend(path: str, key: str) -> str:
+    """The path of a member, as the server writes it."""
+    member = f".{key}" if re.fullmatch(r"\w+", key, re.ASCII) else f"[{json.dumps(key)}]"
+    return path + member if path else member.removeprefix(".")
 
 
 def _join(documents: Sequence[Document]) -> Document:
@@ -209,10 +240,10 @@ def _append(joined: dict[str, Any], places: dict[str, Place], key: str, document
     places.setdefault(key, document.places[key])
 
 
-def write_document(definitions: Mapping[str, Any]) -> str:
+def write_document(definitions: Mapping[str, Any], *, ascii_only: bool = False) -> str:
     """A document as YAML: keys in an order for people, texts of several lines as blocks, an empty line between jobs."""
     kept = {key: value for key, value in definitions.items() if key not in _LISTS or value}
-    text = yaml.dump(_in_order(kept), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf"))
+    text = yaml.dump(_in_order(kept), Dumper=_Dumper, sort_keys=False, allow_unicode=not ascii_only, width=float("inf"))
     # Only an item of one of the outer lists begins so: what is inside of one stands further to the right.
     return re.sub(r"(?<!:)\n(?=  - |\w)", "\n\n", text.rstrip("\n")) + "\n"
 

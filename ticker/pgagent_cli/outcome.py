@@ -49,7 +49,7 @@ def to_failure(error: psycopg.Error) -> Failure:
         lost = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
         return Failure(str(error).strip(), code=Exit.NO_CONNECTION if lost else Exit.FAILED)
     code = Exit.NO_CONNECTION if _is_farewell(said.sqlstate or "") else Exit.FAILED
-    hint = _in_shell(said.message_hint) or hint_for(said.sqlstate or "", said.message_primary)
+    hint = hint_for(said.sqlstate or "", said.message_primary) or _in_shell(said.message_hint)
     message = said.message_primary.removeprefix("plpy.Error: ")
     return Failure(message, detail=said.message_detail, hint=hint, code=code)
 
@@ -69,6 +69,8 @@ def hint_for(sqlstate: str, message: str) -> str | None:
         return "Is pgagent_py in this database? -d names another one; CREATE EXTENSION pgagent_py CASCADE creates it."
     if message in _PERMITTED_BY:
         return f"A superuser permits it: {_PERMITTED_BY[message]}."
-    if sqlstate == "42501":
+    if sqlstate == "42703":
+        return "Is pgagent_py in this database older than this command? ALTER EXTENSION pgagent_py UPDATE renews it."
+    if sqlstate == "42501" and "schema pgagent" in message:
         return "A superuser lets a role have jobs: SELECT pgagent.grant_use('role')."
     return None

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -123,19 +124,19 @@ def time_shower(now: datetime) -> Callable[[datetime | None], str]:
     return lambda when: show_time(when, now)
 
 
-def make_table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]], *, for_people: bool = True) -> Table:
-    """A table of rows; for programs it has no rules."""
-    table = Table(box=SIMPLE_HEAD if for_people else None, show_edge=False, pad_edge=False, header_style="bold")
+def make_table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> Table:
+    """A table of rows for people."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(
             column.heading,
             justify=column.justify,
             overflow="fold" if column.may_wrap else "ellipsis",
             no_wrap=not column.may_wrap,
-            max_width=column.most_chars if for_people else None,
-            ratio=1 if for_people and column.takes_rest else None,
+            max_width=column.most_chars,
+            ratio=1 if column.takes_rest else None,
         )
-    table.expand = for_people and any(column.takes_rest for column in columns)
+    table.expand = any(column.takes_rest for column in columns)
     for row in rows:
         table.add_row(*(column.show(row[column.key]) for column in columns))
     return table
@@ -143,8 +144,10 @@ def make_table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]], *, 
 
 def print_rows(console: Console, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], nothing: str) -> None:
     """Print a table, or that there is nothing, which at a terminal is said in words."""
-    if rows:
-        print_stripped(console, make_table(columns, rows, for_people=console.is_terminal))
+    if rows and console.is_terminal:
+        console.print(make_table(columns, rows))
+    elif rows:
+        console.file.writelines(_plain_lines(columns, rows))
     elif console.is_terminal:
         console.print(nothing)
 
@@ -159,12 +162,35 @@ def print_stripped(console: Console, drawn: RenderableType) -> None:
     console.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
+def _plain_lines(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A table for programs: nothing is cut. Of thousands of rows rich would take seconds."""
+    table = [[column.heading for column in columns]]
+    table += [[str(column.show(row[column.key])) for column in columns] for row in rows]
+    widths = [max(map(cell_len, cells)) for cells in zip(*table, strict=True)]
+    for cells in table:
+        padded = zip(columns, cells, widths, strict=True)
+        yield "  ".join(_pad(cell, width, column.justify) for column, cell, width in padded).rstrip() + "\n"
+
+
+def _pad(cell: str, width: int, justify: str) -> str:
+    blanks = " " * (width - cell_len(cell))
+    return blanks + cell if justify == "right" else cell + blanks
+
+
 def print_json(console: Console, value: object) -> None:
     """Print JSON: times as ISO 8601, durations in seconds."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=_to_json)
-    if console.is_terminal:
-        text = _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-    console.file.write(text + "\n")
+    text = to_json(console, value)
+    console.file.write(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text) if console.is_terminal else text)
+
+
+def to_json(console: Console, value: object) -> str:
+    """JSON for a console, with nothing in it that its encoding lacks."""
+    return json.dumps(value, indent=2, ensure_ascii=not is_utf8(console), default=_to_json) + "\n"
+
+
+def is_utf8(console: Console) -> bool:
+    """Whether all of Unicode can be written: what programs are to read is written in ASCII otherwise."""
+    return console.encoding.replace("_", "-").lower() in ("utf-8", "utf8")
 
 
 def _to_json(value: object) -> object:

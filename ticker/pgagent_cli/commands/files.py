@@ -14,7 +14,7 @@ from pgagent_cli.changes import show_changes, summarise
 from pgagent_cli.files import Document, find_namesakes, locate_problems, read_document, write_document
 from pgagent_cli.options import find_job, jobs_argument, json_option
 from pgagent_cli.outcome import Exit, Failure
-from pgagent_cli.render import plain, print_json
+from pgagent_cli.render import is_utf8, plain, print_json
 from pgagent_cli.texts import read_text, write_text
 
 EXPORT = "select pgagent.export_jobs(%(jobs)s::text[])"
@@ -42,11 +42,16 @@ def export(app: App, jobs: tuple[str, ...], path: str | None, as_json: bool) -> 
     """
     names = [app.value(JOB_NAME, {"job": find_job(app, job)}) for job in jobs] or None
     definitions = app.value(EXPORT, {"jobs": names})
-    text = json.dumps(definitions, indent=2, ensure_ascii=False) + "\n" if as_json else write_document(definitions)
+    to_output = path is None or path == "-"
+    ascii_only = to_output and not is_utf8(app.out)
+    if as_json:
+        text = json.dumps(definitions, indent=2, ensure_ascii=ascii_only) + "\n"
+    else:
+        text = write_document(definitions, ascii_only=ascii_only)
     if path is None or path == "-":
         app.out.file.write(text)
-        return Exit.OK
-    write_text(path, text)
+    else:
+        write_text(path, text)
     return Exit.OK
 
 

@@ -18,7 +18,7 @@ from pgagent_cli.connection import Connection, connect, read_target
 from pgagent_cli.conversion import Conversion, Document, Finding, Owners
 from pgagent_cli.files import write_document
 from pgagent_cli.outcome import Exit, Failure
-from pgagent_cli.render import plain
+from pgagent_cli.render import is_utf8, plain
 from pgagent_cli.texts import read_text
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -167,7 +167,7 @@ def _hand_over(app: App, converted: Conversion, is_applied: bool, replace: bool)
     for finding in converted.findings:
         app.err.print(_show(finding), soft_wrap=True)
     if not is_applied:
-        app.out.file.write(write_document(converted.document))
+        app.out.file.write(write_document(converted.document, ascii_only=not is_utf8(app.out)))
         return Exit.OK
     return _apply(app, converted.document, replace)
 

@@ -105,7 +105,7 @@ def log(app: App, run: str, goes_on: bool, as_json: bool) -> int:
     That is: its steps, what they put out, and how they ended.
 
     RUN is the id of a run, or the name of a job: then its latest run is meant. With --follow the exit code is that of
-    `run`.
+    `run`. What a script puts out is there when the script has ended, and not before.
 
     \b
       pgagent-py log 17

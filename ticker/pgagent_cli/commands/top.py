@@ -59,7 +59,7 @@ PIPED_SIZE = (100, 60)
     show_default=True,
     help="How often to look.",
 )
-@click.option("--once", is_flag=True, help="Show one screen and end. The same without a terminal.")
+@click.option("--once", is_flag=True, help="Show one screen and end. The same without a terminal, or at a dumb one.")
 @click.pass_obj
 def top(app: App, interval_seconds: float, once: bool) -> int:
     """Watch what runs, has ended and comes, until q is pressed.
@@ -71,7 +71,7 @@ def top(app: App, interval_seconds: float, once: bool) -> int:
       pgagent-py top --once
     """
     glance = look(app)
-    if once or not (app.out.is_terminal and sys.stdin.isatty()):
+    if once or app.out.is_dumb_terminal or not (app.out.is_terminal and sys.stdin.isatty()):
         size = (app.out.width, app.out.height) if app.out.is_terminal else PIPED_SIZE
         print_stripped(app.out, top_screen(glance, *size))
         return Exit.OK
