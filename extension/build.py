@@ -18,8 +18,8 @@ MODULES = EXTENSION / "pgagent_py"
 
 TABLES = (
     "pga_jobagent", "pga_jobclass", "pga_job", "pga_jobstep", "pga_calendar", "pga_holiday", "pga_schedule",
-    "pga_exception", "pga_joblog", "pga_jobsteplog", "settings", "_shared_settings", "_claimable_job", "_batch_step",
-    "_cancel_request", "_run_request", "_prune_walk", "_claim_turn", "event", "_alarm",
+    "pga_exception", "pga_joblog", "pga_jobsteplog", "settings", "_shared_settings", "_run_request", "_claimable_job",
+    "_batch_step", "_cancel_request", "_prune_walk", "_claim_turn", "event", "_alarm",
 )  # fmt: skip
 FUNCTIONS = (
     "_may_run_programs", "_python_source", "_python_load", "_check_parameters", "pgagent_schema_version",

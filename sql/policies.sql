@@ -105,7 +105,8 @@ comment on policy event_delete on pgagent.event is 'As event_see.';
 
 alter table pgagent._cancel_request enable row level security;
 create policy _cancel_request_see on pgagent._cancel_request for select
-    using (exists (select from pgagent.pga_joblog l where l.jlgid = _cancel_request.jlgid));
+    using (exists (select from pgagent.pga_joblog l where l.jlgid = _cancel_request.jlgid)
+           or exists (select from pgagent._run_request r where r.jlgid = _cancel_request.jlgid));
 create policy _cancel_request_insert on pgagent._cancel_request for insert
     with check (requested_by = current_user
                 and (exists (select from pgagent.pga_joblog l where l.jlgid = _cancel_request.jlgid)

@@ -398,6 +398,10 @@ class Engine:
 
     def _cancel_steps(self) -> None:
         """Has the server cancel what the steps execute, and waits a little for their true ends."""
+        for active in self._runs.values():
+            if active.session is not None and active.session.state is State.PREPARING:
+                self.pool.discard(active.session)  # its step would be sent after the cancel
+                active.session = None
         asked = False
         while time.monotonic() < self._until:
             executing = self._executing_sessions()

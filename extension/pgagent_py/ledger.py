@@ -228,6 +228,8 @@ with candidate as (
       from pgagent.pga_job j
       join candidate c on c.jobid = j.jobid
      where (j.jobenabled or j.jobrunid is not null) and j.jobagentid is null and j.jobnextrun <= now()
+       and (j.jobrunid is null
+            or exists (select from pgagent._run_request r where r.jobid = j.jobid and r.jlgid = j.jobrunid))
      order by c.turn, c.jobid
      limit $1::int4
        for no key update of j skip locked
@@ -247,7 +249,11 @@ _CLAIMED = f"""
       from (select * from claimed order by jobnextrun, jobid) c
     returning jlgid, jlgjobid, jlgstart
 ), list as (
-    select r.jlgid, c.jobid, c.jobnextrun, c.refusal,
+    select r.jlgid, c.jobid, c.jobnextrun,
+           coalesce(c.refusal,
+                    case when c.jobrunid is not null and l.steps is null
+                         then (select 'not started: the job has lost the step that was asked for, ' || q.jstid
+                                 from pgagent._run_request q where q.jlgid = c.jobrunid) end) as refusal,
            json_build_object(
                'jlgid', r.jlgid, 'jobid', c.jobid, 'jobname', c.jobname, 'jobhostagent', c.jobhostagent,
                'started', r.jlgstart::text, 'timeout_seconds', extract(epoch from c.jobtimeout),

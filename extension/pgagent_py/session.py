@@ -384,8 +384,9 @@ class StepSession:
         return Event.FINISHED
 
     def _run(self) -> None:
-        if self._results.failed:
+        if self._results.failed and self.target.is_own_server:
             raise ConnectionLost("could not prepare the session")
+        # Elsewhere may be a server that does not know such settings, and would refuse them for ever.
         self._results = _Results(HeadTail(self._output_limit))
         self._send(self._code, State.RUNNING)
         self._link.pgconn.set_single_row_mode()

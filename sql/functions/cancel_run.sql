@@ -4,7 +4,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     -- The row of the job first, as those do who start the run.
-    perform from pgagent.pga_job j where j.jobrunid = run for no key update;
+    perform
+       from pgagent.pga_job j
+      where j.jobid = (select r.jobid from pgagent._run_request r where r.jlgid = run) and j.jobrunid = run
+        for no key update;
     if found then
         insert into pgagent._cancel_request (jlgid, requested_by) values (run, current_user);
         return true;

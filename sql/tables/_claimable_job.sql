@@ -7,8 +7,13 @@ create view pgagent._claimable_job as
      where (select not row_security_active('pgagent.pga_job'))  -- a view is not held by the policies of its reader
        and (j.jobenabled or j.jobrunid is not null)
        and j.jobagentid is null
-       and (j.joblocks is null or not j.joblocks && array(
-               select unnest(o.joblocks) from pgagent.pga_job o where o.jobagentid is not null and o.joblocks is not null))
+       -- A statement that does not see the request cannot know what it asks for.
+       and (j.jobrunid is null
+            or exists (select from pgagent._run_request r where r.jobid = j.jobid and r.jlgid = j.jobrunid))
+       -- One by one: an array of all that is held, computed before, crashes the server when a row that has been locked is
+       -- looked at again.
+       and (j.joblocks is null
+            or not exists (select from pgagent.pga_job o where o.jobagentid is not null and o.joblocks && j.joblocks))
        and j.jobjclid not in (
                select c.jclid
                  from pgagent.pga_jobclass c

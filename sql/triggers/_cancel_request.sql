@@ -4,15 +4,22 @@ language plpgsql volatile security definer  -- the columns of the engine are not
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    job int4;
+    request pgagent._run_request;
 begin
-    update pgagent.pga_job j
-       set jobrunid = null, jobrequested = null, jobnextrun = null
-     where j.jobid = (select r.jobid from pgagent._run_request r where r.jlgid = new.jlgid)
-       and j.jobrunid = new.jlgid
-    returning j.jobid into job;
+    -- The row of the job first, as those do who start the run.
+    perform
+       from pgagent.pga_job j
+      where j.jobid = (select r.jobid from pgagent._run_request r where r.jlgid = new.jlgid)
+        for no key update;
+    select r.* into request from pgagent._run_request r where r.jlgid = new.jlgid;
     if found then
-        perform pgagent._give_up_request(job, format('cancelled by %s', new.requested_by));
+        perform pgagent._give_up_request(request.jobid, format('cancelled by %s', new.requested_by));
+        -- What was due before is due again: it was put off for this run.
+        update pgagent.pga_job j
+           set jobrunid = null,
+               jobrequested = case when j.jobagentid is not null then request.due end,
+               jobnextrun = case when j.jobagentid is null and request.due <= clock_timestamp() then request.due end
+         where j.jobid = request.jobid;
         delete from pgagent._cancel_request c where c.jlgid = new.jlgid;
     end if;
     return null;

@@ -35,6 +35,8 @@ as $$
 begin
     if tg_when = 'BEFORE' then
         new.jlgid := nextval('pgagent.pga_joblog_jlgid_seq');
+        new.due := (select case when j.jobagentid is null then j.jobnextrun else j.jobrequested end
+                      from pgagent.pga_job j where j.jobid = new.jobid);
     else
         update pgagent.pga_job set jobrunid = new.jlgid, jobnextrun = clock_timestamp() where jobid = new.jobid;
     end if;

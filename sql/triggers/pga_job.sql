@@ -45,13 +45,18 @@ create function pgagent.pga_job_trigger() returns trigger
 language plpgsql volatile security definer  -- computes with functions that a job's owner may not call
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    request pgagent._run_request;
 begin
     if tg_op = 'INSERT' then
         -- A new row, one out of a dump too, is nobody's.
         new.jobagentid := null;
         new.jobrequested := null;
         new.jobrunid := null;
-        if new.jobenabled and new.jobnextrun is not null then
+        if not new.jobenabled then
+            -- Run_now had asked for it where it was dumped.
+            new.jobnextrun := null;
+        elsif new.jobnextrun is not null then
             perform pg_notify('pgagent_due', '');
         end if;
         return new;
@@ -71,10 +76,13 @@ begin
             return null;
         end if;
         if old.jobrunid is not null then
-            delete from pgagent._run_request r where r.jobid = new.jobid;
+            delete from pgagent._run_request r where r.jobid = new.jobid returning r.* into request;
             new.jobrunid := null;
             if not new.jobenabled then
                 new.jobnextrun := null;
+            elsif request.jstid is not null and request.due <= clock_timestamp() then
+                -- A single step is not the run that is due.
+                new.jobrequested := request.due;
             end if;
         end if;
         return new;
@@ -90,7 +98,10 @@ begin
         new.jobdisabledreason := null;
     elsif old.jobagentid is not null and new.jobagentid is null and new.jobmaxfailures is not null then
         new.jobfailures := case (select l.jlgstatus from pgagent.pga_joblog l
-                                  where l.jlgjobid = new.jobid order by l.jlgid desc limit 1)
+                                  where l.jlgjobid = new.jobid
+                                    -- Not those that were given up meanwhile.
+                                    and coalesce(l.jlgreason !~ '^not started: (cancelled by|the job was disabled)', true)
+                                  order by l.jlgid desc limit 1)
                                when 'f' then new.jobfailures + 1
                                when 'i' then new.jobfailures + 1
                                when 's' then 0
@@ -133,7 +144,10 @@ begin
     else
         if old.jobrunid is not null and new.jobrunid is not null then
             -- What run_now has promised is not put off.
-            new.jobnextrun := least(new.jobnextrun, old.jobnextrun);
+            if new.jobnextrun is distinct from old.jobnextrun then
+                update pgagent._run_request r set due = new.jobnextrun where r.jobid = new.jobid;
+                new.jobnextrun := least(new.jobnextrun, old.jobnextrun);
+            end if;
         elsif new.jobnextrun is null then
             new.jobnextrun := pgagent._job_next_run(new.jobid);
         end if;

@@ -6,6 +6,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -313,6 +314,29 @@ def test_wrong_password_is_not_in_the_output(connection: Connection, new_cluster
     assert "no password supplied" in (log.output or "")
     run, _ = run_job(connection, sql_step("select 1", connstr=f"{connstr} password=right"))
     assert run.status == "s"
+
+
+def serve_without_settings(listener: socket.socket) -> None:
+    """Be a server, for one session, that knows no SET: the console of a connection pooler, for example."""
+    client, _ = listener.accept()
+    with client, client.makefile("rb") as received:
+        received.read(int.from_bytes(received.read(4), "big") - 4)
+        ready = b"Z\0\0\0\x05I"
+        client.sendall(b"R\0\0\0\x08\0\0\0\0" + ready)
+        while received.read(1) == b"Q":
+            code = received.read(int.from_bytes(received.read(4), "big") - 4)
+            refusal = b"SERROR\0C42601\0Mno such command\0\0"
+            kind, body = (b"E", refusal) if code.startswith(b"set ") else (b"C", b"SELECT 1\0")
+            client.sendall(kind + (len(body) + 4).to_bytes(4, "big") + body + ready)
+
+
+def test_server_that_does_not_know_our_settings(connection: Connection) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as executor:
+        served = executor.submit(serve_without_settings, listener)
+        connstr = f"host=127.0.0.1 port={listener.getsockname()[1]} user=x sslmode=disable gssencmode=disable"
+        run, (log,) = run_job(connection, sql_step("show pools", connstr=connstr))
+        assert (run.status, log.result) == ("s", 1)
+        served.result()
 
 
 def test_peer_that_does_not_speak_the_protocol(connection: Connection) -> None:

@@ -292,7 +292,8 @@ def test_a_job_user_works_with_his_own_jobs(
     done = as_alice("drop", "not hers")
     assert (done.returncode, done.stderr.splitlines()[0]) == (1, 'error: job "not hers" does not exist')
     done = as_alice("health")
-    assert (done.returncode, done.stderr) == (1, "error: permission denied for function health\n")
+    remedy = "HINT: A superuser permits it: GRANT EXECUTE ON FUNCTION pgagent.health() TO role."
+    assert (done.returncode, done.stderr) == (1, f"error: permission denied for function health\n{remedy}\n")
 
 
 def test_completion_offers_names_of_jobs(connection: Session, command: Command, database: Database) -> None:

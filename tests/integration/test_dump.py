@@ -204,6 +204,21 @@ def test_dump_in_the_middle_of_a_run(
         wait_until(lambda: _ended(engine, running), what="the end of the run that was dumped")
 
 
+@WAYS
+def test_what_run_now_has_promised_stays_here(
+    database: Database, connection: Connection[TupleRow], target: Database, tmp_path: Path, restore: Restore
+) -> None:
+    add_job(connection, "disabled", sql_step("select 1"), enabled=False)
+    add_job(connection, "report", sql_step("select 1"))
+    connection.execute("select pgagent.run_now('disabled'), pgagent.run_now('report')")
+    restore(database, target, tmp_path)
+    with psycopg.connect(target.conninfo, autocommit=True) as conn:
+        assert conn.execute("select * from pgagent.check_invariants()").fetchall() == []
+        conn.execute("select from pgagent.run_due()")
+        names = "select jobname from pgagent.pga_joblog join pgagent.pga_job on jobid = jlgjobid"
+        assert conn.execute(names).fetchall() == [("report",)]
+
+
 def _are_running(engine: Connection[TupleRow], *jobids: int) -> bool:
     engine.execute("select from pgagent.run_due('0.1 s')")
     found = engine.execute(

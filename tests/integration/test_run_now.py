@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg
 import pytest
 from psycopg import Connection, errors
@@ -23,6 +25,8 @@ from harness import (
     value,
 )
 from harness.people import People
+from harness.waiting import wait_until
+from pgagent_py import ledger
 
 pytestmark = pytest.mark.shared_database
 
@@ -80,6 +84,97 @@ def test_single_step(connection: Conn, enabled: bool) -> None:
     run_due(connection)
     last = runs(connection, jobid)[-1]
     assert [log.name for log in step_logs(connection, last)] == (["a", "b", "c"] if enabled else ["a", "c"])
+
+
+def test_step_that_is_gone(connection: Conn) -> None:
+    add_job(connection, "report", sql_step("select 1", name="a"), sql_step("select 1", name="b"))
+    promised = ask(connection, "report", "b")
+    connection.execute("delete from pgagent.pga_jobstep where jstname = 'b'")
+    run_due(connection)
+    assert value(connection, "select pgagent.wait_for_run(%s)", promised) == "aborted"
+    assert "the job has lost the step" in value(connection, "select jlgreason from pgagent.pga_joblog")
+
+
+@pytest.mark.parametrize("claim", [ledger.CLAIM, ledger.CLAIM_BY_PRIORITY], ids=lambda claim: claim.name.decode())
+def test_claim_that_does_not_see_the_request_leaves_the_job(
+    connection: Conn, database: Database, claim: ledger.Statement
+) -> None:
+    jobid = add_job(connection, "report", sql_step("select 1"))
+    make_due(connection, jobid)
+    connection.execute("update pgagent.pga_job set jobpriority = 1")
+    slow = claim.sql.replace("<= now()", "<= now() and pg_sleep(0.3) is not null", 1)
+    with (
+        psycopg.connect(database.conninfo) as user,
+        psycopg.connect(database.conninfo, autocommit=True) as engine,
+        ThreadPoolExecutor() as executor,
+    ):
+        promised = ask(user, jobid)
+        pid = engine.info.backend_pid
+        engine.execute(
+            "insert into pgagent.pga_jobagent (jagpid, jagstation, jagbackendstart)"
+            " select pid, '', backend_start from pg_stat_activity where pid = pg_backend_pid()"
+        )
+        engine.execute(f"prepare claim as {slow}")
+        claimed = executor.submit(engine.execute, f"execute claim (9, null, {pid}, '-infinity', 0, false)")
+        sleeping = "select count(*) from pg_stat_activity where pid = %s and wait_event = 'PgSleep'"
+        wait_until(lambda: value(connection, sleeping, pid) == 1, what="the claim")
+        user.commit()
+        assert claimed.result().fetchall() == []
+        assert runs(connection, jobid) == []
+        engine.execute("delete from pgagent.pga_jobagent")
+    run_due(connection)
+    assert [log.status for log in step_logs(connection, promised)] == ["s"]
+
+
+def test_job_that_says_it_was_asked_for_but_was_not(connection: Conn) -> None:
+    forged = add_job(connection, "forged", sql_step("select 1"))
+    other = add_job(connection, "other", sql_step("select 1"))
+    make_due(connection, forged, other)
+    connection.execute("update pgagent.pga_job set jobrunid = 1 where jobid = %s", (forged,))
+    run_due(connection, "2 s")
+    assert (len(runs(connection, forged)), len(runs(connection, other))) == (0, 1)
+
+
+def test_what_was_due_is_due_again_when_it_is_cancelled(connection: Conn) -> None:
+    jobid = add_job(connection, "report", sql_step("select 1"))
+    add_schedule(connection, jobid, hours=[4])
+    make_due(connection, jobid)
+    due = next_run_of(connection, jobid)
+    connection.execute("select pgagent.cancel_run(%s)", (ask(connection, jobid),))
+    assert next_run_of(connection, jobid) == due
+    run_due(connection)
+    assert [run.status for run in runs(connection, jobid)] == ["d", "s"]
+
+
+def test_change_of_the_schedule_takes_away_what_was_due(connection: Conn) -> None:
+    jobid = add_job(connection, "report", sql_step("select 1"))
+    make_due(connection, jobid)
+    promised = ask(connection, jobid)
+    add_schedule(connection, jobid, hours=[4])
+    connection.execute("select pgagent.cancel_run(%s)", (promised,))
+    assert value(connection, "select jobnextrun > now() from pgagent.pga_job") is True
+
+
+def test_single_step_is_not_the_run_that_is_due(connection: Conn) -> None:
+    jobid = add_job(connection, "report", sql_step("select 1", name="a"), sql_step("select 1", name="b"))
+    make_due(connection, jobid)
+    promised = ask(connection, "report", "b")
+    run_due(connection)
+    assert [[log.name for log in step_logs(connection, run)] for run in runs(connection, jobid)] == [["b"], ["a", "b"]]
+    assert runs(connection, jobid)[0].id == promised
+
+
+def test_asked_for_before_the_run_that_is_cancelled(connection: Conn, database: Database) -> None:
+    jobid = add_job(connection, "report", sql_step(WAITING_CODE))
+    hold_steps(connection)
+    with psycopg.connect(database.conninfo, autocommit=True) as engine:
+        make_due(connection, jobid)
+        run_until_held(engine)
+        connection.execute("update pgagent.pga_job set jobnextrun = now()")
+        connection.execute("select pgagent.cancel_run(%s)", (ask(connection, jobid),))
+        release_steps(connection)
+        run_due(engine)
+    assert [run.status for run in runs(connection, jobid)] == ["s", "d", "s"]
 
 
 def test_asked_for_during_a_run_it_follows(connection: Conn, database: Database) -> None:
@@ -142,6 +237,19 @@ def test_cancelled_while_the_run_before_goes_on(connection: Conn, database: Data
     assert [run.status for run in runs(connection, jobid)] == ["s", "d"]
 
 
+def test_failure_counts_though_the_next_run_was_given_up(connection: Conn, database: Database) -> None:
+    jobid = add_job(connection, "report", sql_step(f"{WAITING_CODE}; select 1/0"))
+    connection.execute("update pgagent.pga_job set jobmaxfailures = 2")
+    hold_steps(connection)
+    with psycopg.connect(database.conninfo, autocommit=True) as engine:
+        make_due(connection, jobid)
+        run_until_held(engine)
+        connection.execute("select pgagent.cancel_run(%s)", (ask(connection, jobid),))
+        release_steps(connection)
+        run_due(engine)
+    assert value(connection, "select jobfailures from pgagent.pga_job") == 1
+
+
 def test_disabling_the_job_gives_the_run_up(connection: Conn) -> None:
     add_job(connection, "report", sql_step("select 1"))
     promised = ask(connection, "report")
@@ -167,6 +275,27 @@ def test_daemon_of_pgagent_does_not_take_it(connection: Conn, database: Database
         claim = "update pgagent.pga_job set jobagentid = pg_backend_pid(), joblastrun = now() where jobid = %s"
         assert daemon.execute(claim, (jobid,)).rowcount == 0
         daemon.rollback()
+
+
+def test_waiting_for_ones_own_request_behind_a_savepoint(connection: Conn, database: Database) -> None:
+    add_job(connection, "report", sql_step("select 1"))
+    with psycopg.connect(database.conninfo) as conn, conn.transaction(), conn.transaction():
+        promised = ask(conn, "report")
+        with pytest.raises(errors.InvalidTransactionState), conn.transaction():
+            conn.execute("select pgagent.wait_for_run(%s, '10 s')", (promised,))
+
+
+def test_step_that_waits_for_the_one_who_waits(connection: Conn, database: Database) -> None:
+    connection.execute("create table public.t (a int4)")
+    add_job(connection, "report", sql_step("create index concurrently on public.t (a)"))
+    promised = ask(connection, "report")
+    with psycopg.connect(database.conninfo, autocommit=True) as engine:
+        engine.pgconn.send_query(b"call pgagent.run_until_idle()")
+        with pytest.raises(errors.DeadlockDetected):
+            connection.execute("select pgagent.wait_for_run(%s, '20 s')", (promised,))
+        while engine.pgconn.get_result() is not None:
+            pass
+    assert value(connection, "select pgagent.wait_for_run(%s)", promised) == "succeeded"
 
 
 def test_waiting_has_a_limit(connection: Conn) -> None:
@@ -225,11 +354,21 @@ def test_users_run_and_cancel_their_own_jobs(people: People) -> None:
         with pytest.raises(psycopg.Error) as caught:
             bob.execute(statement)
         assert caught.value.sqlstate == state, statement
+    for statement in (
+        "update pgagent._run_request set jstid = null",
+        "select from pgagent._run_request for key share",
+        f"insert into pgagent._cancel_request (jlgid) values ({promised})",
+    ):
+        with pytest.raises(errors.InsufficientPrivilege):
+            bob.execute(statement)
     with pytest.raises(errors.InsufficientPrivilege):
         alice.execute("insert into pgagent._cancel_request (jlgid, requested_by) values (%s, 'bob')", (promised,))
+    with pytest.raises(errors.InsufficientPrivilege):  # or a claim would wait for her
+        alice.execute("select from pgagent._run_request for key share")
     assert ask(dba, "hers") == promised
     assert value(dba, "select pgagent.cancel_run(%s)", promised) is True
     assert value(alice, "select jlgreason from pgagent.pga_joblog") == "not started: cancelled by dba"
+    assert value(dba, "select count(*) from pgagent._run_request") == 0
 
 
 def test_what_a_step_knows(connection: Conn) -> None:
