@@ -111,6 +111,9 @@ create policy _cancel_request_insert on pgagent._cancel_request for insert
     with check (requested_by = current_user
                 and (exists (select from pgagent.pga_joblog l where l.jlgid = _cancel_request.jlgid)
                      or exists (select from pgagent._run_request r where r.jlgid = _cancel_request.jlgid)));
+comment on policy _cancel_request_see on pgagent._cancel_request is 'Whoever sees the run.';
+comment on policy _cancel_request_insert on pgagent._cancel_request is 'Whoever sees the run, in his own name.';
+
 alter table pgagent._run_request enable row level security;
 create policy _run_request_see on pgagent._run_request for select
     using (exists (select from pgagent.pga_job j where j.jobid = _run_request.jobid));
@@ -121,5 +124,3 @@ create policy _run_request_insert on pgagent._run_request for insert
                      or exists (select from pgagent.pga_jobstep s where s.jstid = _run_request.jstid and s.jstjobid = _run_request.jobid)));
 comment on policy _run_request_see on pgagent._run_request is 'Whoever sees the job.';
 comment on policy _run_request_insert on pgagent._run_request is 'Whoever sees the job, in his own name; a step of that job.';
-comment on policy _cancel_request_see on pgagent._cancel_request is 'Whoever sees the run.';
-comment on policy _cancel_request_insert on pgagent._cancel_request is 'Whoever sees the run, in his own name.';

@@ -388,8 +388,12 @@ class StepSession:
             raise ConnectionLost("could not prepare the session")
         # Elsewhere may be a server that does not know such settings, and would refuse them for ever.
         self._results = _Results(HeadTail(self._output_limit))
-        self._send(self._code, State.RUNNING)
-        self._link.pgconn.set_single_row_mode()
+        try:
+            self._send(self._code, State.RUNNING)
+            self._link.pgconn.set_single_row_mode()
+        except (ConnectionLost, OperationalError):
+            # As in begin: nothing was executed.
+            self.state = State.IDLE
 
     def _roll_back(self) -> Event | None:
         if self.state is State.ROLLING_BACK:

@@ -20,7 +20,7 @@ begin
         return run;
     end if;
     select r.jlgid, r.jstid into pending from pgagent._run_request r where r.jobid = job;
-    if pending.jlgid is null or pending.jstid is distinct from step then
+    if pending.jstid is distinct from step then
         raise exception using
             errcode = 'object_in_use',
             message = format('job %s has already been asked for another run, %s, which has not started', job, pending.jlgid),
