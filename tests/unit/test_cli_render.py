@@ -60,6 +60,8 @@ def test_no_duration_is_empty() -> None:
     [
         (NOW, "12:00:00"),
         (NOW + timedelta(hours=12), "Nov 24 00:00"),
+        (NOW + timedelta(days=90), "Feb 21 12:00"),
+        (NOW + timedelta(days=182), "2027-05-24"),
         (NOW - timedelta(days=365), "2025-11-23"),
         (datetime(2026, 11, 24, 1, 30, tzinfo=timezone(timedelta(hours=13, minutes=30))), "01:30:00"),
         (None, ""),

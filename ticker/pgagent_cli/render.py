@@ -35,6 +35,7 @@ STATUS_STYLES = {
 PIPED_WIDTH = 10_000  # columns: a table that nobody looks at is never cut
 
 _MOST_DAYS = 1_000_000
+_WITHOUT_YEAR = timedelta(days=182)
 _INFINITE_YEARS = (1, 9999)  # how `connection` reads the infinite times
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
@@ -101,15 +102,14 @@ def _show_long(seconds: int) -> str:
 
 
 def show_time(when: datetime | None, now: datetime) -> str:
-    """A time, in the zone that it has: without the date if that is today's, without the year if that is this one."""
+    """A time, in the zone that it has: without the date if that is today's, without the year if it is near (as ls)."""
     if when is None:
         return ""
     if when.year in _INFINITE_YEARS:
         return "infinity" if when.year > 1 else "-infinity"
-    today = now.astimezone(when.tzinfo).date()
-    if when.date() == today:
+    if when.date() == now.astimezone(when.tzinfo).date():
         return f"{when:%H:%M:%S}"
-    return f"{when:%b %d %H:%M}" if when.year == today.year else f"{when:%Y-%m-%d}"
+    return f"{when:%b %d %H:%M}" if abs(when - now) < _WITHOUT_YEAR else f"{when:%Y-%m-%d}"
 
 
 def show_wait(wait: timedelta) -> str:
