@@ -474,9 +474,10 @@ select e.jlgid
 """,
 )
 
-# jobid, jlgid, pid. The next runs of all these jobs are computed in one go; 'infinity' tells the trigger that there is
-# none. Answers the ids of jobs that are still claimed: locked, or their run's row is still open. A job whose next run
-# is open was released before, by a submission whose answer was lost.
+# jobid, jlgid, pid. The next runs of all these jobs are computed in one go; where none has a schedule, Python is not
+# asked at all. 'infinity' tells the trigger that there is none. Answers the ids of jobs that are still claimed: locked,
+# or their run's row is still open. A job whose next run is open was released before, by a submission whose answer was
+# lost.
 RELEASE = Statement(
     b"release",
     """
@@ -487,13 +488,21 @@ with entry as (
      where not exists (select from pgagent.pga_joblog l
                         where l.jlgjobid = e.jobid and l.jlgid >= e.jlgid and l.jlgstatus not in ('s', 'f', 'i', 'd'))
        for no key update of j skip locked
+), scheduled as (
+    select array_agg(distinct s.jscjobid) as jobids
+      from pgagent.pga_schedule s
+     where s.jscjobid in (select h.jobid from held h) and s.jscenabled
+    having count(*) > 0
+), next as (
+    select n.jobid, to_timestamp(n.epoch) as run
+      from scheduled s
+     cross join unnest(s.jobids, pgagent._next_run_epochs(
+               s.jobids, date_part('epoch', date_trunc('second', clock_timestamp())))) as n (jobid, epoch)
 ), released as (
     update pgagent.pga_job j
-       set jobagentid = null, jobnextrun = coalesce(to_timestamp(n.epoch), 'infinity')
+       set jobagentid = null, jobnextrun = coalesce(n.run, 'infinity')
       from held h
-      join unnest($1::int4[], pgagent._next_run_epochs(
-               $1::int4[], date_part('epoch', date_trunc('second', clock_timestamp())))) as n (jobid, epoch)
-        on n.jobid = h.jobid
+      left join next n on n.jobid = h.jobid
      where j.jobid = h.jobid
 )
 select e.jobid

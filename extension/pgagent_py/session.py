@@ -6,9 +6,11 @@ A session is driven from outside: wait until ``descriptor`` is ready for ``wait_
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import select
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -141,6 +143,17 @@ def _take_notification(pgconn: pq.abc.PGconn) -> bool:
         return False
     _libpq().PQfreemem(ctypes.c_void_p(notification))
     return True
+
+
+def _forgo_preemption(pid: int) -> None:
+    """Has a backend of this server wait for its turn, so that the engine can send to all sessions before they answer.
+
+    Linux alone knows this policy, and a container may forbid it. It takes no share of a processor away from anybody;
+    one that somebody else has chosen for the server stays.
+    """
+    with suppress(AttributeError, OSError):
+        if os.sched_getscheduler(pid) == os.SCHED_OTHER:
+            os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))
 
 
 @lru_cache(maxsize=1)
@@ -295,6 +308,7 @@ class StepSession:
             if self.target.needs_password and not self._link.pgconn.used_password:
                 raise ConnectionLost(NOT_ASKED, LOGIN_NOT_PROVEN)
             if self.target.is_own_server:
+                _forgo_preemption(self.backend_pid)
                 return self._become_idle(now_seconds)
             self._send(SET_UP, State.SETTING_UP)
             return None

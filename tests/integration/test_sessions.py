@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import psycopg
@@ -202,3 +203,14 @@ def test_settings_of_a_role_and_a_database_reach_the_steps_but_not_the_engine(co
     assert (run.status, log.status) == ("f", "f")
     assert "read-only transaction" in (log.output or "")
     assert run.duration is not None
+
+
+def test_steps_leave_the_processor_to_the_engine_when_both_could_have_it(connection: Connection) -> None:
+    try:
+        os.sched_setscheduler(0, os.sched_getscheduler(0), os.sched_getparam(0))
+    except (AttributeError, OSError) as error:
+        pytest.skip(f"this system lets nobody choose a policy: {error}")
+    connection.execute("create table pids (pid int)")
+    run_job(connection, sql_step(NOTE_PID))
+    assert os.sched_getscheduler(value(connection, "select pid from pids")) == os.SCHED_BATCH
+    assert os.sched_getscheduler(connection.info.backend_pid) == os.SCHED_OTHER
