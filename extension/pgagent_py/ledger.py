@@ -320,21 +320,26 @@ NEXT_DUE = Statement(
     Kind.SCALAR,
 )
 
-# The log rows of entries' steps. A row of another transaction that is locked is left out; a row that an earlier
-# submission has made, whose answer was lost, is found again, by its run: a step's history may be long.
+# The statements below find their rows by "= any" of a parameter, or one by one in a scalar subquery: joined to the
+# entries instead, a log that was small when the statement was planned would be read as a whole, however large it has
+# become meanwhile.
+
+# The log rows of entries' steps, whose runs are $1 and whose steps are $2. A row of another transaction that is locked
+# is left out; a row that an earlier submission has made, whose answer was lost, is found again, by its run: a step's
+# history may be long.
 _HELD = """
 ), held_run as (
     select l.jlgid from pgagent.pga_joblog l
-     where l.jlgid in (select e.jlgid from entry e) and l.jlgstatus not in ('s', 'f', 'i', 'd')
+     where l.jlgid = any ($1::int4[]) and l.jlgstatus not in ('s', 'f', 'i', 'd')
        for key share of l skip locked
 ), held_step as (
-    select s.jstid from pgagent.pga_jobstep s where s.jstid in (select e.jstid from entry e)
+    select s.jstid from pgagent.pga_jobstep s where s.jstid = any ($2::int4[])
        for key share of s skip locked
 ), existing as (
     select l.jsljlgid, l.jslid
       from pgagent.pga_jobsteplog l
       join entry e on e.jlgid = l.jsljlgid and e.jstid is not distinct from l.jsljstid
-     where l.jslstatus not in ('s', 'f', 'i', 'd')
+     where l.jsljlgid = any ($1::int4[]) and l.jslstatus not in ('s', 'f', 'i', 'd')
 """
 _BEGIN = """
 ), begun as (
@@ -352,8 +357,8 @@ select jsljlgid, jslid from existing
 union all
 select e.jlgid, case when l.jlgstatus in ('s', 'f', 'i', 'd') then 0 end
   from entry e
-  left join pgagent.pga_joblog l on l.jlgid = e.jlgid
-  left join pgagent.pga_jobstep s on s.jstid = e.jstid
+  left join pgagent.pga_joblog l on l.jlgid = e.jlgid and l.jlgid = any ($1::int4[])
+  left join pgagent.pga_jobstep s on s.jstid = e.jstid and s.jstid = any ($2::int4[])
  where l.jlgid is null
     or s.jstid is null and e.jlgid not in (select x.jsljlgid from existing x)
     or l.jlgstatus in ('s', 'f', 'i', 'd')
@@ -379,7 +384,7 @@ with entry as (
     select * from unnest($1::int4[], $2::text[], $3::int4[], $4::float8[]) as e (jslid, status, result, age)
 ), held as (
     select l.jslid from pgagent.pga_jobsteplog l
-     where l.jslid in (select e.jslid from entry e) and l.jslstatus not in ('s', 'f', 'i', 'd')
+     where l.jslid = any ($1::int4[]) and l.jslstatus not in ('s', 'f', 'i', 'd')
        for no key update of l skip locked
 ), closed as (
     update pgagent.pga_jobsteplog l
@@ -389,13 +394,12 @@ with entry as (
            jsloutput = ''
       from entry e
       join held h on h.jslid = e.jslid
-     where l.jslid = e.jslid
+     where l.jslid = e.jslid and l.jslid = any ($1::int4[])
 )
 select e.jslid
   from entry e
  where e.jslid not in (select h.jslid from held h)
-   and exists (select from pgagent.pga_jobsteplog l
-                where l.jslid = e.jslid and l.jslstatus not in ('s', 'f', 'i', 'd'))
+   and (select l.jslstatus not in ('s', 'f', 'i', 'd') from pgagent.pga_jobsteplog l where l.jslid = e.jslid)
 """,
 )
 
@@ -408,20 +412,20 @@ with entry as (
     select * from unnest($1::int4[], $2::text[]) as e (jslid, output)
 ), held as (
     select l.jslid from pgagent.pga_jobsteplog l
-     where l.jslid in (select e.jslid from entry e) and l.jslstatus <> 'r' and coalesce(l.jsloutput, '') = ''
+     where l.jslid = any ($1::int4[]) and l.jslstatus <> 'r' and coalesce(l.jsloutput, '') = ''
        for no key update of l skip locked
 ), written as (
     update pgagent.pga_jobsteplog l
        set jsloutput = e.output
       from entry e
       join held h on h.jslid = e.jslid
-     where l.jslid = e.jslid
+     where l.jslid = e.jslid and l.jslid = any ($1::int4[])
 )
 select e.jslid
   from entry e
  where e.jslid not in (select h.jslid from held h)
-   and exists (select from pgagent.pga_jobsteplog l
-                where l.jslid = e.jslid and (l.jslstatus = 'r' or coalesce(l.jsloutput, '') = ''))
+   and (select l.jslstatus = 'r' or coalesce(l.jsloutput, '') = ''
+          from pgagent.pga_jobsteplog l where l.jslid = e.jslid)
 """,
 )
 
@@ -433,14 +437,14 @@ with entry as (
     select * from unnest($1::int4[], $2::text[]) as e (jslid, output)
 ), held as (
     select l.jslid from pgagent.pga_jobsteplog l
-     where l.jslid in (select e.jslid from entry e) and l.jslstatus = 'r'
+     where l.jslid = any ($1::int4[]) and l.jslstatus not in ('s', 'f', 'i', 'd')
        for no key update of l skip locked
 )
 update pgagent.pga_jobsteplog l
    set jsloutput = e.output
   from entry e
   join held h on h.jslid = e.jslid
- where l.jslid = e.jslid
+ where l.jslid = e.jslid and l.jslid = any ($1::int4[])
 """,
 )
 
@@ -453,9 +457,9 @@ with entry as (
     select * from unnest($1::int4[], $2::text[], $3::float8[], $4::text[]) as e (jlgid, status, age, reason)
 ), held as (
     select l.jlgid from pgagent.pga_joblog l
-     where l.jlgid in (select e.jlgid from entry e) and l.jlgstatus not in ('s', 'f', 'i', 'd')
-       and not exists (select from pgagent.pga_jobsteplog s
-                        where s.jsljlgid = l.jlgid and s.jslstatus not in ('s', 'f', 'i', 'd'))
+     where l.jlgid = any ($1::int4[]) and l.jlgstatus not in ('s', 'f', 'i', 'd')
+       and l.jlgid not in (select s.jsljlgid from pgagent.pga_jobsteplog s
+                            where s.jsljlgid = any ($1::int4[]) and s.jslstatus not in ('s', 'f', 'i', 'd'))
        for no key update of l skip locked
 ), closed as (
     update pgagent.pga_joblog l
@@ -464,13 +468,12 @@ with entry as (
            jlgreason = e.reason
       from entry e
       join held h on h.jlgid = e.jlgid
-     where l.jlgid = e.jlgid
+     where l.jlgid = e.jlgid and l.jlgid = any ($1::int4[])
 )
 select e.jlgid
   from entry e
  where e.jlgid not in (select h.jlgid from held h)
-   and exists (select from pgagent.pga_joblog l
-                where l.jlgid = e.jlgid and l.jlgstatus not in ('s', 'f', 'i', 'd'))
+   and (select l.jlgstatus not in ('s', 'f', 'i', 'd') from pgagent.pga_joblog l where l.jlgid = e.jlgid)
 """,
 )
 
@@ -485,13 +488,15 @@ with entry as (
     select * from unnest($1::int4[], $2::int4[], $3::int4[]) as e (jobid, jlgid, pid)
 ), held as (
     select j.jobid from pgagent.pga_job j join entry e on e.jobid = j.jobid and e.pid is not distinct from j.jobagentid
-     where not exists (select from pgagent.pga_joblog l
-                        where l.jlgjobid = e.jobid and l.jlgid >= e.jlgid and l.jlgstatus not in ('s', 'f', 'i', 'd'))
+     where j.jobid = any ($1::int4[])
+       and (select l.jlgid from pgagent.pga_joblog l
+             where l.jlgjobid = e.jobid and l.jlgid >= e.jlgid and l.jlgstatus not in ('s', 'f', 'i', 'd')
+             limit 1) is null
        for no key update of j skip locked
 ), scheduled as (
     select array_agg(distinct s.jscjobid) as jobids
       from pgagent.pga_schedule s
-     where s.jscjobid in (select h.jobid from held h) and s.jscenabled
+     where s.jscjobid = any ($1::int4[]) and s.jscenabled
     having count(*) > 0
 ), next as (
     select n.jobid, to_timestamp(n.epoch) as run
@@ -503,37 +508,40 @@ with entry as (
        set jobagentid = null, jobnextrun = coalesce(n.run, 'infinity')
       from held h
       left join next n on n.jobid = h.jobid
-     where j.jobid = h.jobid
+     where j.jobid = h.jobid and j.jobid = any ($1::int4[])
 )
 select e.jobid
   from entry e
  where e.jobid not in (select h.jobid from held h)
-   and exists (select from pgagent.pga_job j
-                where j.jobid = e.jobid and j.jobagentid is not distinct from e.pid)
-   and not exists (select from pgagent.pga_joblog l
-                    where l.jlgjobid = e.jobid and l.jlgid > e.jlgid and l.jlgstatus not in ('s', 'f', 'i', 'd'))
+   and (select j.jobagentid is not distinct from e.pid from pgagent.pga_job j where j.jobid = e.jobid)
+   and (select l.jlgid from pgagent.pga_joblog l
+         where l.jlgjobid = e.jobid and l.jlgid > e.jlgid and l.jlgstatus not in ('s', 'f', 'i', 'd')
+         limit 1) is null
 """,
 )
 
-# jlgid, jobid, jobname, jobhostagent, started, owner, agent's pid, steps, timeout in seconds, due time. The run
+# jlgid, jstid, jobid, jobname, jobhostagent, started, owner, agent's pid, steps, timeout in seconds, due time. The run
 # leaves the engine: a ticker takes it on. Answers like BEGIN_STEPS. A run that an earlier submission has parked, whose
 # answer was lost, may have gone far meanwhile: it is in the queue, or with another agent.
 PARK = Statement(
     b"park",
     """
 with entry as (
-    select e.jlgid, e.jobid, e.jobname, e.jobhostagent, e.started, e.owner, e.pid, e.due, e.steps::jsonb as steps,
-           (e.steps::jsonb -> 0 ->> 'jstid')::int4 as jstid, make_interval(secs => e.timeout) as timeout
-      from unnest($1::int4[], $2::int4[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::int4[], $8::text[],
-                  $9::float8[], $10::timestamptz[])
-               as e (jlgid, jobid, jobname, jobhostagent, started, owner, pid, steps, timeout, due)
+    select e.jlgid, e.jstid, e.jobid, e.jobname, e.jobhostagent, e.started, e.owner, e.pid, e.due,
+           e.steps::jsonb as steps, make_interval(secs => e.timeout) as timeout
+      from unnest($1::int4[], $2::int4[], $3::int4[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::int4[],
+                  $9::text[], $10::float8[], $11::timestamptz[])
+               as e (jlgid, jstid, jobid, jobname, jobhostagent, started, owner, pid, steps, timeout, due)
 """
     + _HELD
     + """
     union all
     select b.jlgid, b.jslid from pgagent._batch_step b join entry e on e.jlgid = b.jlgid
     union all
-    select e.jlgid, -1 from pgagent.pga_job j join entry e on e.jobid = j.jobid where j.jobagentid <> e.pid
+    select e.jlgid, -1
+      from pgagent.pga_job j
+      join entry e on e.jobid = j.jobid
+     where j.jobid = any ($3::int4[]) and j.jobagentid <> e.pid
 """
     + _BEGIN
     + """
@@ -578,8 +586,7 @@ with ready as (
 ), ours as (
     select t.*
       from taken t
-      left join pgagent.pga_joblog l on l.jlgid = t.jlgid
-     where coalesce(l.jlgstatus = 'r', true)
+     where coalesce((select l.jlgstatus = 'r' from pgagent.pga_joblog l where l.jlgid = t.jlgid), true)
 ), moved as (
     update pgagent.pga_job j
        set jobagentid = {_CLAIMANT.format(pid="$2")}

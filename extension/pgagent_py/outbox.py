@@ -202,7 +202,8 @@ class Outbox:
         texts = (self._encoding.encode(text) for text in (run.jobname, run.jobhostagent, run.started, run.owner))
         timeout = None if run.timeout_seconds is None else str(run.timeout_seconds).encode()
         steps = dump_steps(run.steps, self._encoding)
-        return (_text(run.jlgid), _text(run.jobid), *texts, pid, steps, timeout, run.due.encode())
+        ids = (_text(run.jlgid), _text(run.steps[0].jstid), _text(run.jobid))
+        return (*ids, *texts, pid, steps, timeout, run.due.encode())
 
     @staticmethod
     def _settle_begins(

@@ -233,8 +233,8 @@ def test_run_that_reaches_a_batch_step(outbox: Outbox) -> None:
     outbox.park(RUN)
     entries = outbox.entries(100.0)
     (row,) = rows_of(entries, PARK)
-    assert row[:7] == (b"7", b"3", b"job", b"host", b"2031-01-01 00:00:00+00", b"alice", b"4711")
-    (step,) = json.loads(row[7] or b"")
+    assert row[:8] == (b"7", b"5", b"3", b"job", b"host", b"2031-01-01 00:00:00+00", b"alice", b"4711")
+    (step,) = json.loads(row[8] or b"")
     assert (step["jstid"], step["name"], step["code"]) == (5, "größer", "echo")
     answer(entries, PARK, (b"7", b"31"))
     assert outbox.settle(entries).parked == {7: 31}

@@ -1,0 +1,77 @@
+"""The statements that the engine repeats all the time read no table as a whole, planned however early."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from harness import value
+from pgagent_py.ledger import STATEMENTS, Kind, Statement
+from pgagent_py.target import Loopback
+
+pytestmark = pytest.mark.shared_database
+
+Session = Connection[TupleRow]
+
+REPEATED = [each for each in STATEMENTS if each.kind is Kind.ROWS and "from pgagent." in each.sql]
+# So few rows that reading all of them is cheap, when it is planned.
+FILL = """
+    insert into pgagent.pga_job (jobjclid, jobname) select 1, 'job ' || i from generate_series(1, 300) i;
+    insert into pgagent.pga_jobstep (jstjobid, jstname, jstkind, jstcode, jstdbname)
+    select jobid, 'step', 's', 'select 1', 'postgres' from pgagent.pga_job;
+    insert into pgagent.pga_schedule (jscjobid, jscname) select jobid, 'schedule' from pgagent.pga_job;
+"""
+RUN = """
+    insert into pgagent.pga_joblog (jlgjobid, jlgstatus) select jobid, 's' from pgagent.pga_job;
+    insert into pgagent.pga_jobsteplog (jsljlgid, jsljstid, jslstatus)
+    select l.jlgid, s.jstid, 's' from pgagent.pga_joblog l join pgagent.pga_jobstep s on s.jstjobid = l.jlgjobid;
+"""
+# What is bounded by the number of runs that go on.
+BOUNDED = {"_batch_step", "pga_job_jobagentid"}
+
+
+def control_session(connection: Session) -> Session:
+    """A session that plans as the engine's own does."""
+    info = connection.info
+    loopback = Loopback(
+        host=info.host,
+        port=str(info.port),
+        dbname=info.dbname,
+        user=info.user,
+        overrides="",
+        encoding="UTF8",
+        connect_timeout_seconds=10,
+        session_idle_timeout_seconds=1,
+        step_application_name="",
+    )
+    return psycopg.connect(loopback.control_conninfo().decode(), autocommit=True)
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A node of a plan and all below it."""
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)
+
+
+@pytest.mark.parametrize("fill", [FILL, FILL + RUN], ids=["empty logs", "short logs"])
+@pytest.mark.parametrize("statement", REPEATED, ids=[each.name.decode() for each in REPEATED])
+def test_rows_are_found_by_their_ids(connection: Session, statement: Statement, fill: str) -> None:
+    connection.execute(fill.encode())
+    connection.execute("analyze")
+    with control_session(connection) as control:
+        control.pgconn.prepare(statement.name, statement.sql.encode())
+        parameters = ["null"] * control.pgconn.describe_prepared(statement.name).nparams
+        call = f"execute {statement.name.decode()} ({', '.join(parameters)})"
+        (root,) = value(control, f"explain (format json) {call}")
+    scans = [each for each in nodes(root["Plan"]) if "Relation Name" in each and each["Node Type"] != "ModifyTable"]
+    assert scans
+    for scan in scans:
+        if not BOUNDED & {scan["Relation Name"], scan.get("Index Name")}:
+            assert "Index Cond" in scan, json.dumps(scan, indent=1)
