@@ -146,7 +146,8 @@ _FIGURES = {
 }
 _SUSPICIOUS = re.compile(
     r"PANIC|deadlock detected|terminated by signal (6|11)|internal error|Traceback \(most recent call last\):$"
-    r"|ERROR:  (\w+\.)*(?!QueryCanceled|LockNotAvailable|DiskFull|AdminShutdown)[A-Z]\w+: (?!could not open the engine)"
+    r"|ERROR:  (\w+\.)*(?!QueryCanceled|LockNotAvailable|DiskFull|AdminShutdown)[A-Z]\w+: "
+    r"(?!could not open the engine|canceling statement)"  # a cancel during a warning has not the name of a cancel
 )
 _NO_TRACEBACK = re.compile(r"CONTEXT:  Traceback")
 """Of an error that PL/Python reports; its line is judged."""
