@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
 
 import psycopg
 import pytest
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from harness import value
+from harness.plans import explain, nodes
 from pgagent_py.ledger import STATEMENTS, Kind, Statement
 from pgagent_py.target import Loopback
 
@@ -53,13 +51,6 @@ def control_session(connection: Session) -> Session:
     return psycopg.connect(loopback.control_conninfo().decode(), autocommit=True)
 
 
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A node of a plan and all below it."""
-    yield plan
-    for below in plan.get("Plans", ()):
-        yield from nodes(below)
-
-
 @pytest.mark.parametrize("fill", [FILL, FILL + RUN], ids=["empty logs", "short logs"])
 @pytest.mark.parametrize("statement", REPEATED, ids=[each.name.decode() for each in REPEATED])
 def test_rows_are_found_by_their_ids(connection: Session, statement: Statement, fill: str) -> None:
@@ -69,8 +60,8 @@ def test_rows_are_found_by_their_ids(connection: Session, statement: Statement, 
         control.pgconn.prepare(statement.name, statement.sql.encode())
         parameters = ["null"] * control.pgconn.describe_prepared(statement.name).nparams
         call = f"execute {statement.name.decode()} ({', '.join(parameters)})"
-        (root,) = value(control, f"explain (format json) {call}")
-    scans = [each for each in nodes(root["Plan"]) if "Relation Name" in each and each["Node Type"] != "ModifyTable"]
+        plan = explain(control, call)
+    scans = [each for each in nodes(plan) if "Relation Name" in each and each["Node Type"] != "ModifyTable"]
     assert scans
     for scan in scans:
         if not BOUNDED & {scan["Relation Name"], scan.get("Index Name")}:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import psycopg
 import pytest
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from harness import Cluster, value
+from harness import Cluster
 from harness.cluster import Database
 from harness.people import People
+from harness.plans import explain, nodes
 
 Session = Connection[TupleRow]
 
@@ -72,18 +71,10 @@ def alice(cluster: Cluster) -> Iterator[Session]:
     cluster.drop_database(name)
 
 
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A node of a plan and all below it."""
-    yield plan
-    for below in plan.get("Plans", ()):
-        yield from nodes(below)
-
-
 def scans(conn: Session, query: str) -> dict[str, set[str]]:
     """Which tables of ours a query reads, and how."""
-    (root,) = json.loads(json.dumps(value(conn, f"explain (format json) {query}")))
     found: dict[str, set[str]] = {}
-    for node in nodes(root["Plan"]):
+    for node in nodes(explain(conn, query)):
         if node["Node Type"].endswith("Scan") and node.get("Relation Name", "").startswith("pga_"):
             found.setdefault(node["Relation Name"], set()).add(node["Node Type"])
     return found

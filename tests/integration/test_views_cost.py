@@ -12,6 +12,7 @@ from psycopg.rows import TupleRow
 from harness import Cluster, value
 from harness.cluster import Database
 from harness.people import People
+from harness.plans import explain, nodes
 
 Session = Connection[TupleRow]
 
@@ -74,13 +75,6 @@ def readers(cluster: Cluster) -> Iterator[tuple[Session, Session]]:
     cluster.drop_database(name)
 
 
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A node of a plan and all below it."""
-    yield plan
-    for below in plan.get("Plans", ()):
-        yield from nodes(below)
-
-
 def rows_read(node: dict[str, Any]) -> int:
     """How many rows a scan has looked at."""
     per_loop = float(node["Actual Rows"]) + float(node.get("Rows Removed by Filter", 0))
@@ -90,9 +84,9 @@ def rows_read(node: dict[str, Any]) -> int:
 @pytest.mark.parametrize("query", PAGES)
 def test_few_log_rows_are_read(readers: tuple[Session, Session], query: str) -> None:
     for conn, count in zip(readers, PAGES[query], strict=True):
-        (root,) = value(conn, f"explain (analyze, timing off, format json) {query}")
-        assert root["Plan"]["Actual Rows"] == count
-        scans = [node for node in nodes(root["Plan"]) if node.get("Relation Name") in LOGS]
+        plan = explain(conn, query, "analyze, timing off,")
+        assert plan["Actual Rows"] == count
+        scans = [node for node in nodes(plan) if node.get("Relation Name") in LOGS]
         assert {node["Node Type"] for node in scans} <= {"Index Scan", "Index Only Scan", "Bitmap Heap Scan"}
         assert sum(rows_read(node) for node in scans) <= MOST_LOG_ROWS
 
