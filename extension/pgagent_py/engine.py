@@ -666,10 +666,13 @@ class Engine:
         data, ending, age, cancelled_by = row
         active = self._take_run(data, now - float(age or b"0"))
         outcome = Outcome((ending or b"").decode(), None, SCRIPT_ENDINGS[(ending or b"").decode()])
-        status = run.judge_step(outcome.ending, active.run.steps[0].on_error)
+        step = active.run.steps[0]
+        # A failed attempt that another one was to follow has been logged as failed, whatever a failure counts for.
+        has_retry = outcome.ending == FAILED and run.retry_delay(step, outcome.sqlstate, 0.0) is not None
+        status = FAILED if has_retry else run.judge_step(outcome.ending, step.on_error)
         active.stop = self._stop_of_adopted(active, cancelled_by, now)
         if active.stop is not None and status in (FAILED, ABORTED):
-            active.detail = f'step "{active.run.steps[0].name}": {active.stop.reason}'
+            active.detail = f'step "{step.name}": {active.stop.reason}'
             self._end_run(active, active.stop.run_status or status, now)
         elif not self._retry(active, outcome, now):
             self._go_on(active, status, outcome.output, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import psycopg
@@ -123,6 +124,32 @@ def test_batch_step_is_tried_again(connection: Connection[TupleRow], database: D
             ticker.execute("select pgagent.finish_batch_step(%s, %s, '')", (jslid, exit_code))
     assert run_to_its_end(connection, jobid) == "s"
     assert [log.status for log in step_logs(connection, runs(connection, jobid)[0])] == ["f", "f", "s", "s"]
+
+
+@pytest.mark.parametrize("on_error", ["s", "i"])
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_run_that_is_over_goes_on_after_no_attempt_of_a_batch_step(
+    connection: Connection[TupleRow], database: Database, cancelled: bool, on_error: str
+) -> None:
+    """A failure would count as success or be ignored, but this one was to be followed by another attempt."""
+    jobid = persistent(connection, batch_step("false", on_error=on_error), sql_step("select 1"), retries=1)
+    connection.execute("update pgagent.pga_job set jobtimeout = %s", ("1 hour" if cancelled else "0.5 s",))
+    with psycopg.connect(database.conninfo, autocommit=True) as ticker:
+        run_due(connection, "0.3 s")
+        jslid = value(ticker, "select jslid from pgagent.take_batch_steps('', 1)")
+        if cancelled:
+            connection.execute("select pgagent.cancel_run(max(jlgid)) from pgagent.pga_joblog")
+            told = "select count(*) from pgagent._batch_step where cancelled_by is not null"
+            wait_until(lambda: run_due(connection, "0 s") is not None and value(connection, told) == 1)
+        else:
+            time.sleep(0.5)
+        ticker.execute("select pgagent.finish_batch_step(%s, 1, '')", (jslid,))
+    assert run_to_its_end(connection, jobid) == ("d" if cancelled else "f")
+    (run,) = runs(connection, jobid)
+    assert [log.status for log in step_logs(connection, run)] == ["f"]
+    reason = value(connection, "select jlgreason from pgagent.pga_joblog")
+    assert ("cancelled by postgres" if cancelled else "longer than jobtimeout") in reason
+    assert connection.execute("select * from pgagent.check_invariants()").fetchall() == []
 
 
 @pytest.mark.parametrize(

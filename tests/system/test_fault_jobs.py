@@ -148,7 +148,7 @@ def test_every_kind_of_step_text(fault_database: Database, watcher: Connection) 
     with Ticker(fault_database.conninfo, "-t", "1") as ticker:
         make_due(watcher, *jobs.values())
         for name, text in TEXTS.items():
-            (run,) = wait_for_runs(watcher, jobs[name])
+            (run,) = wait_for_runs(watcher, jobs[name], deadline_seconds=60)  # a million rows take a while
             (log,) = step_logs(watcher, run)
             assert (run.status, log.status) == (text.status, text.status), (name, log)
             assert text.output in (log.output or ""), (name, log)
