@@ -144,12 +144,12 @@ def test_run_that_is_over_goes_on_after_no_attempt_of_a_batch_step(
         else:
             time.sleep(0.5)
         ticker.execute("select pgagent.finish_batch_step(%s, 1, '')", (jslid,))
-    assert run_to_its_end(connection, jobid) == ("d" if cancelled else "f")
+        assert run_to_its_end(connection, jobid) == ("d" if cancelled else "f")
+        assert connection.execute("select * from pgagent.check_invariants()").fetchall() == []
     (run,) = runs(connection, jobid)
     assert [log.status for log in step_logs(connection, run)] == ["f"]
     reason = value(connection, "select jlgreason from pgagent.pga_joblog")
     assert ("cancelled by postgres" if cancelled else "longer than jobtimeout") in reason
-    assert connection.execute("select * from pgagent.check_invariants()").fetchall() == []
 
 
 @pytest.mark.parametrize(
