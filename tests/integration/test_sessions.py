@@ -185,6 +185,15 @@ def test_idle_sessions_that_stay_after_a_burst(connection: Connection, parallel_
     wait_until(lambda: value(connection, sessions) == kept, what=f"{kept} sessions to be left")
 
 
+def test_few_sessions_stay_even_if_they_take_long_to_clean(connection: Connection) -> None:
+    connection.execute("update pgagent.settings set parallel_runs = 40, session_idle_timeout = '1 h'")
+    fill = "do $$ begin for n in 1..100 loop execute format('create temp table t%s ()', n); end loop; end $$"
+    make_due(connection, *[add_job(connection, f"job {n}", sql_step(fill)) for n in range(10)])
+    run_due(connection)
+    sessions = "select count(*) from pg_stat_activity where application_name like 'pgagent_py step %'"
+    wait_until(lambda: value(connection, sessions) <= 4, what="the sessions to end")
+
+
 def test_sessions_through_a_connection_string_are_not_kept(connection: Connection, database: Database) -> None:
     connstr = f"{database.conninfo} application_name=elsewhere"
     run, _ = run_job(connection, sql_step("select 1", connstr=connstr))
