@@ -75,8 +75,8 @@ class Pool:
     def leave(self, now_seconds: float, most: int) -> None:
         """The engine pauses for an unknown time: only sessions that disturb nobody stay, some still being cleaned."""
         self.trim(now_seconds, most)
-        cleaned = [session for session in self._sessions if session.state is State.CLEANING]
-        for session in cleaned[max(0, most - len(self._idle())) :]:
+        cleaning = [session for session in self._sessions if session.state is State.CLEANING]
+        for session in cleaning[max(0, most - len(self._idle())) :]:
             self.discard(session)
         for session in self._idle():
             if session.target.kept_seconds < SHORTEST_KEPT_SECONDS:

@@ -225,8 +225,8 @@ def test_cancelled_before_it_starts(connection: Conn) -> None:
     assert connection.execute(BROKEN).fetchall() == []
 
 
-def test_cancelled_while_the_run_before_goes_on(connection: Conn, database: Database) -> None:
-    jobid = add_job(connection, "report", sql_step(WAITING_CODE))
+def run_while_the_next_is_cancelled(connection: Conn, database: Database, jobid: int) -> None:
+    """Run a job whose step waits; meanwhile a run is asked for and cancelled."""
     hold_steps(connection)
     with psycopg.connect(database.conninfo, autocommit=True) as engine:
         make_due(connection, jobid)
@@ -234,19 +234,18 @@ def test_cancelled_while_the_run_before_goes_on(connection: Conn, database: Data
         connection.execute("select pgagent.cancel_run(%s)", (ask(connection, jobid),))
         release_steps(connection)
         run_due(engine)
+
+
+def test_cancelled_while_the_run_before_goes_on(connection: Conn, database: Database) -> None:
+    jobid = add_job(connection, "report", sql_step(WAITING_CODE))
+    run_while_the_next_is_cancelled(connection, database, jobid)
     assert [run.status for run in runs(connection, jobid)] == ["s", "d"]
 
 
 def test_failure_counts_though_the_next_run_was_given_up(connection: Conn, database: Database) -> None:
     jobid = add_job(connection, "report", sql_step(f"{WAITING_CODE}; select 1/0"))
     connection.execute("update pgagent.pga_job set jobmaxfailures = 2")
-    hold_steps(connection)
-    with psycopg.connect(database.conninfo, autocommit=True) as engine:
-        make_due(connection, jobid)
-        run_until_held(engine)
-        connection.execute("select pgagent.cancel_run(%s)", (ask(connection, jobid),))
-        release_steps(connection)
-        run_due(engine)
+    run_while_the_next_is_cancelled(connection, database, jobid)
     assert value(connection, "select jobfailures from pgagent.pga_job") == 1
 
 

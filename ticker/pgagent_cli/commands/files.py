@@ -42,16 +42,16 @@ def export(app: App, jobs: tuple[str, ...], path: str | None, as_json: bool) -> 
     """
     names = [app.value(JOB_NAME, {"job": find_job(app, job)}) for job in jobs] or None
     definitions = app.value(EXPORT, {"jobs": names})
-    to_output = path is None or path == "-"
-    ascii_only = to_output and not is_utf8(app.out)
+    file = None if path == "-" else path
+    ascii_only = file is None and not is_utf8(app.out)
     if as_json:
         text = json.dumps(definitions, indent=2, ensure_ascii=ascii_only) + "\n"
     else:
         text = write_document(definitions, ascii_only=ascii_only)
-    if path is None or path == "-":
+    if file is None:
         app.out.file.write(text)
     else:
-        write_text(path, text)
+        write_text(file, text)
     return Exit.OK
 
 
