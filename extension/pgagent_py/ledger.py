@@ -226,8 +226,9 @@ with candidate as (
       limit 2 * $1::int4 + 100)
 ), due as ({_DUE}
       from pgagent.pga_job j
-      join candidate c on c.jobid = j.jobid
-     where (j.jobenabled or j.jobrunid is not null) and j.jobagentid is null and j.jobnextrun <= now()
+      join candidate c on c.jobid = j.jobid + 0
+     where j.jobid = any (array(select d.jobid from candidate d))
+       and (j.jobenabled or j.jobrunid is not null) and j.jobagentid is null and j.jobnextrun <= now()
        and (j.jobrunid is null
             or exists (select from pgagent._run_request r where r.jobid = j.jobid and r.jlgid = j.jobrunid))
      order by c.turn, c.jobid
@@ -286,7 +287,7 @@ _CLAIMED = f"""
 ), held as (
     select k.jstid
       from pgagent.pga_jobstep k
-     where k.jstid in (select l.first_step from list l)
+     where k.jstid = any (array(select l.first_step from list l))
        for key share of k skip locked
 ), begun as (
     insert into pgagent.pga_jobsteplog (jsljlgid, jsljstid, jslstatus, jslstart)
@@ -320,9 +321,9 @@ NEXT_DUE = Statement(
     Kind.SCALAR,
 )
 
-# The statements below find their rows by "= any" of a parameter, or one by one in a scalar subquery: joined to the
-# entries instead, a log that was small when the statement was planned would be read as a whole, however large it has
-# become meanwhile.
+# The statements below find their rows by "= any" of an array, and what to write to a row where its id stands in $1.
+# Joined to the entries instead, a log that was small when the statement was planned would be read as a whole, however
+# large it has become meanwhile; and a join takes more time than these few rows.
 
 # The log rows of entries' steps, whose runs are $1 and whose steps are $2. A row of another transaction that is locked
 # is left out; a row that an earlier submission has made, whose answer was lost, is found again, by its run: a step's
@@ -380,25 +381,23 @@ BEGIN_STEPS = Statement(
 CLOSE_STEPS = Statement(
     b"close_steps",
     """
-with entry as (
-    select * from unnest($1::int4[], $2::text[], $3::int4[], $4::float8[]) as e (jslid, status, result, age)
-), held as (
+with held as (
     select l.jslid from pgagent.pga_jobsteplog l
      where l.jslid = any ($1::int4[]) and l.jslstatus not in ('s', 'f', 'i', 'd')
        for no key update of l skip locked
 ), closed as (
     update pgagent.pga_jobsteplog l
-       set jslstatus = e.status,
-           jslresult = e.result,
-           jslduration = greatest(clock_timestamp() - l.jslstart - make_interval(secs => e.age), interval '0'),
+       set jslstatus = ($2::text[])[array_position($1::int4[], l.jslid)],
+           jslresult = ($3::int4[])[array_position($1::int4[], l.jslid)],
+           jslduration = greatest(clock_timestamp() - l.jslstart
+                                  - make_interval(secs => ($4::float8[])[array_position($1::int4[], l.jslid)]),
+                                  interval '0'),
            jsloutput = ''
-      from entry e
-      join held h on h.jslid = e.jslid
-     where l.jslid = e.jslid and l.jslid = any ($1::int4[])
+     where l.jslid = any (array(select h.jslid from held h))
 )
 select e.jslid
-  from entry e
- where e.jslid not in (select h.jslid from held h)
+  from unnest($1::int4[]) as e (jslid)
+ where e.jslid <> all (array(select h.jslid from held h))
    and (select l.jslstatus not in ('s', 'f', 'i', 'd') from pgagent.pga_jobsteplog l where l.jslid = e.jslid)
 """,
 )
@@ -408,22 +407,18 @@ select e.jslid
 WRITE_OUTPUT = Statement(
     b"write_output",
     """
-with entry as (
-    select * from unnest($1::int4[], $2::text[]) as e (jslid, output)
-), held as (
+with held as (
     select l.jslid from pgagent.pga_jobsteplog l
      where l.jslid = any ($1::int4[]) and l.jslstatus <> 'r' and coalesce(l.jsloutput, '') = ''
        for no key update of l skip locked
 ), written as (
     update pgagent.pga_jobsteplog l
-       set jsloutput = e.output
-      from entry e
-      join held h on h.jslid = e.jslid
-     where l.jslid = e.jslid and l.jslid = any ($1::int4[])
+       set jsloutput = ($2::text[])[array_position($1::int4[], l.jslid)]
+     where l.jslid = any (array(select h.jslid from held h))
 )
 select e.jslid
-  from entry e
- where e.jslid not in (select h.jslid from held h)
+  from unnest($1::int4[]) as e (jslid)
+ where e.jslid <> all (array(select h.jslid from held h))
    and (select l.jslstatus = 'r' or coalesce(l.jsloutput, '') = ''
           from pgagent.pga_jobsteplog l where l.jslid = e.jslid)
 """,
@@ -433,18 +428,14 @@ select e.jslid
 WRITE_PROGRESS = Statement(
     b"write_progress",
     """
-with entry as (
-    select * from unnest($1::int4[], $2::text[]) as e (jslid, output)
-), held as (
+with held as (
     select l.jslid from pgagent.pga_jobsteplog l
      where l.jslid = any ($1::int4[]) and l.jslstatus not in ('s', 'f', 'i', 'd')
        for no key update of l skip locked
 )
 update pgagent.pga_jobsteplog l
-   set jsloutput = e.output
-  from entry e
-  join held h on h.jslid = e.jslid
- where l.jslid = e.jslid and l.jslid = any ($1::int4[])
+   set jsloutput = ($2::text[])[array_position($1::int4[], l.jslid)]
+ where l.jslid = any (array(select h.jslid from held h))
 """,
 )
 
@@ -453,26 +444,24 @@ update pgagent.pga_jobsteplog l
 CLOSE_RUNS = Statement(
     b"close_runs",
     """
-with entry as (
-    select * from unnest($1::int4[], $2::text[], $3::float8[], $4::text[]) as e (jlgid, status, age, reason)
-), held as (
+with held as (
     select l.jlgid from pgagent.pga_joblog l
      where l.jlgid = any ($1::int4[]) and l.jlgstatus not in ('s', 'f', 'i', 'd')
-       and l.jlgid not in (select s.jsljlgid from pgagent.pga_jobsteplog s
-                            where s.jsljlgid = any ($1::int4[]) and s.jslstatus not in ('s', 'f', 'i', 'd'))
+       and l.jlgid <> all (array(select s.jsljlgid from pgagent.pga_jobsteplog s
+                                  where s.jsljlgid = any ($1::int4[]) and s.jslstatus not in ('s', 'f', 'i', 'd')))
        for no key update of l skip locked
 ), closed as (
     update pgagent.pga_joblog l
-       set jlgstatus = e.status,
-           jlgduration = greatest(clock_timestamp() - l.jlgstart - make_interval(secs => e.age), interval '0'),
-           jlgreason = e.reason
-      from entry e
-      join held h on h.jlgid = e.jlgid
-     where l.jlgid = e.jlgid and l.jlgid = any ($1::int4[])
+       set jlgstatus = ($2::text[])[array_position($1::int4[], l.jlgid)],
+           jlgduration = greatest(clock_timestamp() - l.jlgstart
+                                  - make_interval(secs => ($3::float8[])[array_position($1::int4[], l.jlgid)]),
+                                  interval '0'),
+           jlgreason = ($4::text[])[array_position($1::int4[], l.jlgid)]
+     where l.jlgid = any (array(select h.jlgid from held h))
 )
 select e.jlgid
-  from entry e
- where e.jlgid not in (select h.jlgid from held h)
+  from unnest($1::int4[]) as e (jlgid)
+ where e.jlgid <> all (array(select h.jlgid from held h))
    and (select l.jlgstatus not in ('s', 'f', 'i', 'd') from pgagent.pga_joblog l where l.jlgid = e.jlgid)
 """,
 )
@@ -484,13 +473,13 @@ select e.jlgid
 RELEASE = Statement(
     b"release",
     """
-with entry as (
-    select * from unnest($1::int4[], $2::int4[], $3::int4[]) as e (jobid, jlgid, pid)
-), held as (
-    select j.jobid from pgagent.pga_job j join entry e on e.jobid = j.jobid and e.pid is not distinct from j.jobagentid
+with held as (
+    select j.jobid from pgagent.pga_job j
      where j.jobid = any ($1::int4[])
+       and j.jobagentid is not distinct from ($3::int4[])[array_position($1::int4[], j.jobid)]
        and (select l.jlgid from pgagent.pga_joblog l
-             where l.jlgjobid = e.jobid and l.jlgid >= e.jlgid and l.jlgstatus not in ('s', 'f', 'i', 'd')
+             where l.jlgjobid = j.jobid and l.jlgid >= ($2::int4[])[array_position($1::int4[], j.jobid)]
+               and l.jlgstatus not in ('s', 'f', 'i', 'd')
              limit 1) is null
        for no key update of j skip locked
 ), scheduled as (
@@ -498,21 +487,20 @@ with entry as (
       from pgagent.pga_schedule s
      where s.jscjobid = any ($1::int4[]) and s.jscenabled
     having count(*) > 0
-), next as (
-    select n.jobid, to_timestamp(n.epoch) as run
+), next as materialized (
+    select s.jobids,
+           pgagent._next_run_epochs(s.jobids, date_part('epoch', date_trunc('second', clock_timestamp()))) as epochs
       from scheduled s
-     cross join unnest(s.jobids, pgagent._next_run_epochs(
-               s.jobids, date_part('epoch', date_trunc('second', clock_timestamp())))) as n (jobid, epoch)
 ), released as (
     update pgagent.pga_job j
-       set jobagentid = null, jobnextrun = coalesce(n.run, 'infinity')
-      from held h
-      left join next n on n.jobid = h.jobid
-     where j.jobid = h.jobid and j.jobid = any ($1::int4[])
+       set jobagentid = null,
+           jobnextrun = coalesce((select to_timestamp(n.epochs[array_position(n.jobids, j.jobid)]) from next n),
+                                 'infinity')
+     where j.jobid = any (array(select h.jobid from held h))
 )
 select e.jobid
-  from entry e
- where e.jobid not in (select h.jobid from held h)
+  from unnest($1::int4[], $2::int4[], $3::int4[]) as e (jobid, jlgid, pid)
+ where e.jobid <> all (array(select h.jobid from held h))
    and (select j.jobagentid is not distinct from e.pid from pgagent.pga_job j where j.jobid = e.jobid)
    and (select l.jlgid from pgagent.pga_joblog l
          where l.jlgjobid = e.jobid and l.jlgid > e.jlgid and l.jlgstatus not in ('s', 'f', 'i', 'd')

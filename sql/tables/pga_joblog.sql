@@ -1,5 +1,5 @@
 create table pgagent.pga_joblog (
-    jlgid serial not null constraint pga_joblog_pkey primary key,
+    jlgid serial not null,
     jlgjobid int4 not null
         constraint pga_joblog_jlgjobid_fkey references pgagent.pga_job (jobid) on delete cascade on update restrict,
     jlgstatus character(1) not null default 'r'
@@ -12,6 +12,9 @@ create table pgagent.pga_joblog (
 create index pga_joblog_jobid on pgagent.pga_joblog (jlgjobid, jlgid);
 -- What runs now, whatever the size of the history.
 create index pga_joblog_running on pgagent.pga_joblog (jlgjobid, jlgid) where jlgstatus = 'r';
+-- Made last: of indexes that look equally good for an empty table, the planner takes the youngest, and stays with it
+-- while the table grows.
+alter table pgagent.pga_joblog add constraint pga_joblog_pkey primary key (jlgid);
 
 comment on table pgagent.pga_joblog is 'Runs of jobs.';
 comment on column pgagent.pga_joblog.jlgid is 'Id of the run; grows with time.';

@@ -1,5 +1,5 @@
 create table pgagent.pga_jobsteplog (
-    jslid serial not null constraint pga_jobsteplog_pkey primary key,
+    jslid serial not null,
     jsljlgid int4 not null
         constraint pga_jobsteplog_jsljlgid_fkey references pgagent.pga_joblog (jlgid) on delete cascade on update restrict,
     jsljstid int4 not null
@@ -16,6 +16,8 @@ create index pga_jobsteplog_jslid on pgagent.pga_jobsteplog (jsljlgid);
 create index pga_jobsteplog_jstid_jslid on pgagent.pga_jobsteplog (jsljstid, jslid);
 -- What runs now, whatever the size of the history.
 create index pga_jobsteplog_running on pgagent.pga_jobsteplog (jsljlgid) where jslstatus = 'r';
+-- Made last, as in pga_joblog.
+alter table pgagent.pga_jobsteplog add constraint pga_jobsteplog_pkey primary key (jslid);
 
 comment on table pgagent.pga_jobsteplog is 'Runs of steps.';
 comment on column pgagent.pga_jobsteplog.jslid is 'Id of the step''s run; grows with time.';
