@@ -164,7 +164,7 @@ class Engine:
             self._enforce_limits(now)
             self._show_outputs(now)
             self._start_steps(now)
-            self._advance(self._wait(now), time.monotonic())
+            self._advance(*self._wait(now), time.monotonic())
             if time.monotonic() >= interrupt_at:
                 plpy.execute("select 1")
                 self.pool.trim(time.monotonic())
@@ -203,7 +203,7 @@ class Engine:
         while not self._is_flushed and time.monotonic() < self._until and self._answers < answers + 3:
             now = time.monotonic()
             self.books.write(now)
-            self._advance(self._wait(now), time.monotonic())
+            self._advance(*self._wait(now), time.monotonic())
             self._abort_runs()
         self._aborting = False
 
@@ -261,35 +261,42 @@ class Engine:
         most = min(self.pool.limit, max(1, len(self.pool))) if self.pool.is_paused(now) else self.pool.limit
         return most - self._unread_runs - sum(not active.is_waiting for active in self._runs.values())
 
-    def _wait(self, now: float) -> set[int]:
-        """Waits until a socket is ready or a time has come, an interrupt's time at the most: the ready sockets."""
+    def _wait(self, now: float) -> tuple[list[StepSession], bool]:
+        """Waits until a socket is ready or a time has come, an interrupt's time at the most: the sessions that have
+        something to do, and whether the books' socket is ready.
+        """
         poll = select.poll()
-        ready = set()
+        ready = []
+        waiting = {}
         for session in self.pool:
             descriptor = session.descriptor
-            if session.unread or descriptor < 0:
-                ready.add(descriptor)
+            if session.unread or descriptor < 0 or now >= session.connect_deadline_seconds:
+                ready.append(session)
             else:
+                waiting[descriptor] = session
                 poll.register(descriptor, session.wait_events)
         interest = self.books.interest
-        if interest is not None and interest[0] >= 0:
+        books_ready = interest is not None and interest[0] < 0
+        if interest is not None and not books_ready:
             poll.register(*interest)
-        elif interest is not None:
-            ready.add(-1)
         seconds = self.books.sleep_seconds(now, may_claim=self._capacity(now) > 0)
         seconds = min(seconds, INTERRUPT_SECONDS, max(0.0, self._until - now))
-        return ready | {descriptor for descriptor, _ in poll.poll(0 if ready else max(1.0, seconds * 1000))}
+        for descriptor, _ in poll.poll(0 if ready or books_ready else max(1.0, seconds * 1000)):
+            if descriptor in waiting:
+                ready.append(waiting[descriptor])
+            else:
+                books_ready = True
+        return ready, books_ready
 
-    def _advance(self, ready: set[int], now: float) -> None:
-        """Goes on with the sessions whose sockets are ready."""
-        for session in self.pool:
-            event = session.advance(now) if session.descriptor in ready else session.expire(now)
+    def _advance(self, sessions: list[StepSession], books_ready: bool, now: float) -> None:
+        """Goes on with what has something to do."""
+        for session in sessions:
+            event = session.advance(now)
             if event is not None:
                 self._take_event(session, event, now)
                 if self.books.is_ready and self._has_batch and not self._aborting:
                     self._keep_books(now)
-        interest = self.books.interest
-        answers = self.books.advance(now, socket_ready=interest is not None and interest[0] in ready)
+        answers = self.books.advance(now, socket_ready=books_ready)
         if answers is not None:
             self._answers += 1
             self._gather_until = now + GATHER_SECONDS
@@ -411,7 +418,7 @@ class Engine:
                 asked = True
             if asked and not executing:
                 break
-            self._advance(self._wait(time.monotonic()), time.monotonic())
+            self._advance(*self._wait(time.monotonic()), time.monotonic())
 
     def _executing_sessions(self) -> list[StepSession]:
         sessions = [active.session for active in self._runs.values() if active.session is not None]

@@ -6,6 +6,7 @@ A session is driven from outside: wait until ``descriptor`` is ready for ``wait_
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import re
 import select
@@ -39,6 +40,9 @@ select pg_catalog.set_config(name, '500', false) from pg_catalog.pg_settings
 """
 OPEN_TRANSACTION = "the step left a transaction open: it was rolled back"
 EMPTY_CODE = "the step has no statement to execute"
+# Named here, because looking them up takes time at every result.
+FATAL_ERROR, COPY_OUT, SINGLE_TUPLE = pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.COPY_OUT, pq.ExecStatus.SINGLE_TUPLE
+DONE = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 _NOT_PLAIN = re.compile(rb"[^ -&(-\[\]-~]")
 _VERBOSE = 2
 _DEFAULT = 1
@@ -225,7 +229,9 @@ class StepSession:
         self._encoding: Encoding | None = None  # of the clean session; a step may set another one
         self._output_limit = output_limit
         self._results = _Results(HeadTail(output_limit))
+        self._refused = False
         self._link = Link(target.conninfo, now_seconds + target.connect_timeout_seconds)
+        self._link.pgconn.notice_handler = self._keep_notice
 
     @property
     def descriptor(self) -> int:
@@ -236,6 +242,11 @@ class StepSession:
     def wait_events(self) -> int:
         """What to wait for, as select.POLLIN and select.POLLOUT."""
         return self._link.wait_events
+
+    @property
+    def connect_deadline_seconds(self) -> float:
+        """Until when it must be ready, on the monotonic clock; infinite: it is, or has been."""
+        return math.inf if self.was_ready else self._link.deadline_seconds
 
     @property
     def is_executing(self) -> bool:
@@ -272,9 +283,7 @@ class StepSession:
         if spoken.name != encoding.name:
             code = spoken.encode_exactly(encoding.decode(code))
         self._code = code
-        self._results = _Results(HeadTail(self._output_limit))
         self.outcome = None
-        self._link.pgconn.notice_handler = self._keep_notice
         try:
             self._send(compose_settings(self._encode_settings(settings, encoding)), State.PREPARING)
         except (ConnectionLost, OperationalError):
@@ -288,13 +297,6 @@ class StepSession:
         except ConnectionLost as loss:
             return self._lose(loss)
 
-    def expire(self, now_seconds: float) -> Event | None:
-        """Gives up connecting when its time is over."""
-        if self.state not in (State.CONNECTING, State.SETTING_UP) or now_seconds < self._link.deadline_seconds:
-            return None
-        timeout = self.target.connect_timeout_seconds
-        return self._lose(ConnectionLost(f"connection timed out after {timeout:g} s"))
-
     def close(self) -> None:
         """Ends the session, whatever it does."""
         if self.state is not State.CLOSED:
@@ -302,6 +304,9 @@ class StepSession:
             self._link.close()
 
     def _advance(self, now_seconds: float) -> Event | None:
+        if now_seconds >= self.connect_deadline_seconds:
+            timeout = self.target.connect_timeout_seconds
+            raise ConnectionLost(f"connection timed out after {timeout:g} s")
         if self.state is State.CONNECTING:
             if not self._link.connect():
                 return None
@@ -322,6 +327,7 @@ class StepSession:
 
     def _send(self, text: bytes, state: State) -> None:
         self.state = state
+        self._refused = False
         self._link.pgconn.send_query(text)
         self._link.flush()
 
@@ -334,6 +340,7 @@ class StepSession:
     def _read_results(self) -> bool:
         """Reads results as far as they are there: true when the query is complete."""
         pgconn = self._link.pgconn
+        is_step = self.is_executing
         self.unread = False
         for _ in range(MOST_ROWS_AT_A_TIME):
             if pgconn.is_busy():
@@ -342,20 +349,22 @@ class StepSession:
             if result is None:
                 return True
             status = result.status
-            if status == pq.ExecStatus.COPY_OUT:
+            if not is_step:
+                self._refused = self._refused or status == FATAL_ERROR
+            elif status == COPY_OUT:
                 if not self._drop_copied_data():
                     return False
-            elif status != pq.ExecStatus.SINGLE_TUPLE:
+            elif status != SINGLE_TUPLE:
                 self._take_result(result, status)
         self.unread = True
         return False
 
     def _take_result(self, result: pq.abc.PGresult, status: int) -> None:
         results = self._results
-        if status in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
+        if status in DONE:
             results.rows = result.command_tuples or 0
             results.executed = True
-        elif status == pq.ExecStatus.FATAL_ERROR:
+        elif status == FATAL_ERROR:
             results.failed = True
             results.sqlstate = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
             results.output.append(result.error_message.strip() + b"\n")
@@ -384,7 +393,7 @@ class StepSession:
         """A query is complete: the set-up, the cleaning, the step's text or its rollback."""
         if self._link.pgconn.status == pq.ConnStatus.BAD:
             return self._lose(self._link.loss())
-        if self.state is State.CLEANING and self._results.failed:
+        if self.state is State.CLEANING and self._refused:
             return self._lose(ConnectionLost("could not clean the session"))
         if self.state is State.PREPARING:
             self._run()
@@ -398,10 +407,9 @@ class StepSession:
         return Event.FINISHED
 
     def _run(self) -> None:
-        if self._results.failed and self.target.is_own_server:
+        if self._refused and self.target.is_own_server:
             raise ConnectionLost("could not prepare the session")
         # Elsewhere may be a server that does not know such settings, and would refuse them for ever.
-        self._results = _Results(HeadTail(self._output_limit))
         try:
             self._send(self._code, State.RUNNING)
             self._link.pgconn.set_single_row_mode()
