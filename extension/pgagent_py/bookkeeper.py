@@ -8,6 +8,7 @@ It decides what to submit and hands the answers to the engine; what they mean fo
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ from .target import Loopback
 CONNECT_SECONDS = 10.0
 RECONNECT_SECONDS = 0.1
 POLL_SECONDS = 1.0
+FOLLOW_SECONDS = 0.1
 SHORTEST_CLAIM_SECONDS = 0.02
 PRUNE_SECONDS = 60.0
 PRUNED_RUNS = 200
@@ -79,7 +81,9 @@ class Bookkeeper:
         self._renew_at = 0.0
         self._disown_at = 0.0
         self._lease_seconds = 0.0
-        self._submitted_at = 0.0
+        self._submitted_at: deque[float] = deque()
+        self._claims_sent = 0
+        self._kept_at = 0.0
         self._cancel_at = 0.0
         self._prune_at = 0.0
         self._watch_at = math.inf
@@ -95,11 +99,22 @@ class Bookkeeper:
         self._reap_at = 0.0
         self._claimed_last = NOTHING_CLAIMED
         self._next_due_wanted = False
+        self._is_claiming = False
 
     @property
     def is_ready(self) -> bool:
-        """Whether something can be submitted now."""
+        """Whether something can be submitted now, and nothing is on its way."""
         return self._ledger is not None and self._ledger.ready
+
+    def takes_more(self, now: float) -> bool:
+        """Whether more of the same can follow what is on its way: but not so long that the rest has no turn."""
+        is_open = self._ledger is not None and not self._ledger.full
+        return is_open and self.registered and not self.is_unsure and now < self._kept_at + FOLLOW_SECONDS
+
+    @property
+    def claims_sent(self) -> int:
+        """How many runs the claims on their way may bring."""
+        return self._claims_sent
 
     @property
     def connections_wanted(self) -> int:
@@ -125,6 +140,7 @@ class Bookkeeper:
         self.claimed_all = False
         self.has_claimed = False
         self._claimed_last = NOTHING_CLAIMED
+        self._is_claiming = False
         self._claim_at = 0.0
         self._adopt_at = self._cancel_at = 0.0 if ready else now + POLL_SECONDS
         self.is_reaping = lost
@@ -154,6 +170,7 @@ class Bookkeeper:
         if not self.registered:
             self._submit(self._register_entries(agent, known_runs), now)
             return
+        self._kept_at = now
         entries = self._end_entries() + self._outbox.entries(now) + self._cancel_entries(known_runs, now)
         entries += self._disown_entries(agent, known_runs, now)
         entries += self._reap_entries(now) + self._claim_entries(agent, capacity, now)
@@ -163,6 +180,15 @@ class Bookkeeper:
             self._renew_at = now + POLL_SECONDS
             pid, start, lease = b"%d" % agent.pid, b"%d" % agent.start_microseconds, b"%f" % agent.lease_seconds
             entries.insert(0, Entry(ledger.RENEW, [(pid, start, lease)]))
+        self._submit(entries, now)
+
+    def follow(self, agent: Agent, capacity: int, now: float) -> None:
+        """Submits what has ended since the last submission, which is on its way, and a claim, if there was more to
+        claim when one was answered last.
+        """
+        entries = self._end_entries() + self._outbox.entries(now)
+        if entries and capacity > 0 and self._is_claiming:
+            entries.append(self._claim_entry(agent, capacity))
         self._submit(entries, now)
 
     def wants_to_tidy(self, now: float) -> bool:
@@ -195,19 +221,19 @@ class Bookkeeper:
         if pids:
             self._submit([Entry(ledger.CANCEL, [(b"%d" % pid,) for pid in pids])], now)
 
-    def advance(self, now: float, *, socket_ready: bool) -> Answers | None:
-        """Goes on without waiting: the answers of a submission once they are all there."""
+    def advance(self, now: float, *, socket_ready: bool) -> list[Answers]:
+        """Goes on without waiting: what each submission has brought whose answers are all there."""
         if self._ledger is None:
-            return None
+            return []
         try:
-            entries = self._ledger.advance() if socket_ready else None
+            executed = self._ledger.advance() if socket_ready else []
             deadline = self._ledger.connect_deadline_seconds
             if deadline is not None and now >= deadline:
                 raise ConnectionLost(f"connection timed out after {CONNECT_SECONDS:g} s")
         except ConnectionLost as loss:
             self._lose(loss, now)
-            return None
-        answers = None if entries is None else self._read_answers(entries, now)
+            return []
+        answers = [self._read_answers(entries, now) for entries in executed]
         if self._ledger.notified:
             self._ledger.notified = False
             self.claimed_all = False
@@ -229,7 +255,8 @@ class Bookkeeper:
         if self._ledger is None or not entries:
             return
         try:
-            self._submitted_at = now
+            self._submitted_at.append(now)
+            self._claims_sent += _claimed_most(entries)
             self._ledger.submit(entries)
         except ConnectionLost as loss:
             self._lose(loss, now)
@@ -241,6 +268,9 @@ class Bookkeeper:
         self._will_pass = loss.sqlstate[:2] in TRANSIENT_CLASSES or (was_connected and not loss.sqlstate)
         self.close()
         self._outbox.refresh()
+        self._submitted_at.clear()
+        self._claims_sent = 0
+        self._is_claiming = False
         self.claimed_all = False
         self._claimed_last = NOTHING_CLAIMED
         self._claim_at = self._adopt_at = 0.0
@@ -309,15 +339,20 @@ class Bookkeeper:
             return [Entry(ledger.ADOPT, [(most, pid)])]
         if now >= self._claim_at:
             self._claim_at = now + POLL_SECONDS
-            limited = b"true" if self._is_limited else b"false"
-            claim = ledger.CLAIM_BY_PRIORITY if self._is_prioritised else ledger.CLAIM
-            return [Entry(claim, [(most, agent.station, pid, *self._claimed_last, limited)])]
+            return [self._claim_entry(agent, capacity)]
         if self._next_due_wanted:
             self._next_due_wanted = False
             return [Entry(ledger.NEXT_DUE, [(agent.station,)])]
         return []
 
+    def _claim_entry(self, agent: Agent, capacity: int) -> Entry:
+        most, pid, limited = b"%d" % capacity, b"%d" % agent.pid, b"true" if self._is_limited else b"false"
+        claim = ledger.CLAIM_BY_PRIORITY if self._is_prioritised else ledger.CLAIM
+        return Entry(claim, [(most, agent.station, pid, *self._claimed_last, limited)])
+
     def _read_answers(self, entries: list[Entry], now: float) -> Answers:
+        submitted_at = self._submitted_at.popleft()
+        self._claims_sent -= _claimed_most(entries)
         self._note_unregistered(entries)
         _forgive_tidying(entries)
         answers = Answers(settled=self._outbox.settle(entries))
@@ -335,7 +370,7 @@ class Bookkeeper:
                 if len(entry.answers) == int(entry.rows[0][0] or b"0"):
                     self._adopt_at = 0.0
             else:
-                self._note_answer(entry, now)
+                self._note_answer(entry, now, submitted_at)
         return answers
 
     def _note_unregistered(self, entries: list[Entry]) -> None:
@@ -350,11 +385,13 @@ class Bookkeeper:
     def _note_claim(self, entry: Entry, now: float) -> None:
         """Claims again at once while there is more, in the end once more from the beginning."""
         if entry.failures:
+            self._is_claiming = False
             self._claim_at = now + RECONNECT_SECONDS
             return
         short = len(entry.answers) < int(entry.rows[0][0] or b"0")
         self.has_claimed = True
         self.claimed_all = self.registered and short and entry.rows[0][3:5] == NOTHING_CLAIMED
+        self._is_claiming = self.registered and not short
         from_beginning = short or entry.statement is ledger.CLAIM_BY_PRIORITY
         self._claimed_last = NOTHING_CLAIMED if from_beginning else entry.answers[-1][3:]
         if self.claimed_all:
@@ -362,14 +399,14 @@ class Bookkeeper:
         else:
             self._claim_at = 0.0
 
-    def _note_answer(self, entry: Entry, now: float) -> None:
+    def _note_answer(self, entry: Entry, now: float, submitted_at: float) -> None:
         first = entry.answers[0][0] if entry.answers else None
         if entry.statement is ledger.REGISTER:
             self.registered = first is not None
             self.loss = None
-            self._note_lease(is_renewed=self.registered)
+            self._note_lease(submitted_at, is_renewed=self.registered)
         elif entry.statement is ledger.RENEW:
-            self._note_lease(is_renewed=first == b"t")
+            self._note_lease(submitted_at, is_renewed=first == b"t")
             # Given up by another agent, or deleted by a client: a new start.
             self.registered = self.registered and (first is not None or bool(entry.failures))
         elif entry.statement is ledger.RELEASE and self._is_limited:
@@ -393,11 +430,16 @@ class Bookkeeper:
             if self.is_reaping:
                 self._reap_at = now + RECONNECT_SECONDS
 
-    def _note_lease(self, *, is_renewed: bool) -> None:
+    def _note_lease(self, submitted_at: float, *, is_renewed: bool) -> None:
         """It counts from the submission, which was before the server's clock was read."""
         if is_renewed:
-            self._lease_until = self._submitted_at + self._lease_seconds * LEASE_USED
-            self._renew_at = self._submitted_at + self._lease_seconds * LEASE_RENEWED
+            self._lease_until = submitted_at + self._lease_seconds * LEASE_USED
+            self._renew_at = submitted_at + self._lease_seconds * LEASE_RENEWED
+
+
+def _claimed_most(entries: Iterable[Entry]) -> int:
+    """How many runs the claims among these entries may bring."""
+    return sum(int(entry.rows[0][0] or b"0") for entry in entries if entry.statement in (*CLAIMS, ledger.ADOPT))
 
 
 def _forgive_tidying(entries: list[Entry]) -> None:

@@ -200,7 +200,8 @@ class Engine:
         self._abort_runs()
         answers = self._answers
         # The log is worth waiting for on a slow machine; a locked row, left out twice, is not: the next call writes it.
-        while not self._is_flushed and time.monotonic() < self._until and self._answers < answers + 3:
+        most = answers + ledger.MOST_SUBMISSIONS + 2
+        while not self._is_flushed and time.monotonic() < self._until and self._answers < most:
             now = time.monotonic()
             self.books.write(now)
             self._advance(*self._wait(now), time.monotonic())
@@ -242,8 +243,9 @@ class Engine:
     def _keep_books(self, now: float) -> None:
         """Submits, unless more ends of steps are likely to come in a moment, to be written in the same transaction."""
         if not self.books.is_ready:
-            return
-        if now >= self._gather_until or self._has_batch or not self._executing_sessions():
+            if self._has_batch and self.books.takes_more(now):
+                self.books.follow(self.agent, self._capacity(now), now)
+        elif now >= self._gather_until or self._has_batch or not self._executing_sessions():
             self.books.keep(self.agent, self._known_runs, self._capacity(now), now)
 
     @property
@@ -259,7 +261,8 @@ class Engine:
         if self.draining or self._aborting or (now >= self._until and self.books.has_claimed):
             return 0
         most = min(self.pool.limit, max(1, len(self.pool))) if self.pool.is_paused(now) else self.pool.limit
-        return most - self._unread_runs - sum(not active.is_waiting for active in self._runs.values())
+        most -= self._unread_runs + self.books.claims_sent
+        return most - sum(not active.is_waiting for active in self._runs.values())
 
     def _wait(self, now: float) -> tuple[list[StepSession], bool]:
         """Waits until a socket is ready or a time has come, an interrupt's time at the most: the sessions that have
@@ -294,10 +297,9 @@ class Engine:
             event = session.advance(now)
             if event is not None:
                 self._take_event(session, event, now)
-                if self.books.is_ready and self._has_batch and not self._aborting:
+                if self._has_batch and not self._aborting:
                     self._keep_books(now)
-        answers = self.books.advance(now, socket_ready=books_ready)
-        if answers is not None:
+        for answers in self.books.advance(now, socket_ready=books_ready):
             self._answers += 1
             self._gather_until = now + GATHER_SECONDS
             self._take_answers(answers, now)

@@ -9,6 +9,7 @@ No statement waits for a row that a client has locked: it leaves the row out and
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -20,6 +21,9 @@ from .session import ConnectionLost, Link
 
 Value = bytes | None
 Row = tuple[Value, ...]
+
+# While the session executes one submission, the next one is on its way to it: it need not wait for the engine.
+MOST_SUBMISSIONS = 2
 
 # What a quiet call looks at, through SPI: whether there is anything to do for an engine, before it connects.
 WORK = """
@@ -815,25 +819,42 @@ class _Call:
     answers: list[Row] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Submission:
+    """Entries on their way: the calls that execute them, and how far their results have been read.
+
+    ``carefully``: each call commits by itself. ``syncs``: sync points still to come.
+    """
+
+    entries: list[Entry]
+    calls: list[_Call]
+    carefully: bool = False
+    position: int = 0
+    answered: bool = False
+    failed: bool = False
+    syncs: int = 0
+
+
 class Ledger:
-    """The control session. Submit entries when ``ready``; ``advance`` answers with them when they are executed."""
+    """The control session. Submit entries when ``ready``, or to follow others when not ``full``; ``advance`` answers
+    with them when they are executed.
+    """
 
     def __init__(self, conninfo: bytes, deadline_seconds: float) -> None:
         self.notified = False
         self._link = Link(conninfo, deadline_seconds)
         self._prepared = False
-        self._entries: list[Entry] = []
-        self._calls: list[_Call] = []
-        self._position = 0
-        self._answered = False
-        self._syncs = 0
-        self._carefully = False
-        self._failed = False
+        self._submissions: deque[_Submission] = deque()
 
     @property
     def ready(self) -> bool:
-        """Whether entries can be submitted."""
-        return self._prepared and not self._syncs
+        """Whether entries can be submitted, and none are on their way."""
+        return self._prepared and not self._submissions
+
+    @property
+    def full(self) -> bool:
+        """Whether as many submissions are on their way as may be."""
+        return not self._prepared or len(self._submissions) >= MOST_SUBMISSIONS
 
     @property
     def descriptor(self) -> int:
@@ -852,30 +873,30 @@ class Ledger:
 
     def submit(self, entries: Sequence[Entry]) -> None:
         """Sends the entries, in this order, to be committed together. Raises ConnectionLost."""
-        self._entries = list(entries)
-        self._carefully = False
-        self._send([_Call(entry, entry.rows) for entry in self._entries])
+        self._send(_Submission(list(entries), [_Call(entry, entry.rows) for entry in entries]))
 
-    def advance(self) -> list[Entry] | None:
-        """Goes on without waiting: the entries once they are all executed, else None. Raises ConnectionLost."""
+    def advance(self) -> list[list[Entry]]:
+        """Goes on without waiting: the entries of each submission that is executed. Raises ConnectionLost."""
         if not self._link.connected:
             if self._link.connect():
                 self._prepare()
-            return None
+            return []
         self._link.flush(sent=False)
         self._link.receive()
-        preparing = not self._prepared
-        complete = self._syncs > 0 and self._read()
+        executed = []
+        while self._submissions and self._read(self._submissions[0]):
+            done = self._submissions.popleft()
+            if not self._prepared:
+                self._prepared = True
+            elif done.failed and not done.carefully:
+                rows = [_Call(entry, [row]) for entry in done.entries for row in entry.rows]
+                self._send(_Submission(done.entries, rows, carefully=True))
+            else:
+                for call in done.calls:
+                    call.entry.answers.extend(call.answers)
+                executed.append(done.entries)
         self.notified = self._link.take_notifications() or self.notified
-        if not complete or preparing:
-            return None
-        if self._failed and not self._carefully:
-            self._carefully = True
-            self._send([_Call(entry, [row]) for entry in self._entries for row in entry.rows])
-            return None
-        for call in self._calls:
-            call.entry.answers.extend(call.answers)
-        return self._entries
+        return executed
 
     def close(self) -> None:
         """Ends the session."""
@@ -888,31 +909,32 @@ class Ledger:
             pgconn.send_prepare(statement.name, statement.sql.encode())
         for statement in (HUSH, LISTEN):
             pgconn.send_query_params(statement.sql.encode(), None)
-        pgconn.pipeline_sync()
-        self._syncs = 1
+        preparation = _Submission([], [])
+        self._sync(preparation)
+        self._submissions.append(preparation)
         self._link.flush()
 
-    def _send(self, calls: list[_Call]) -> None:
-        self._calls, self._position, self._failed, self._syncs = calls, 0, False, 0
+    def _send(self, submission: _Submission) -> None:
+        self._submissions.append(submission)
         try:
-            for call in calls:
+            for call in submission.calls:
                 self._link.pgconn.send_query_prepared(call.entry.statement.name, _parameters(call))
-                if self._carefully:
-                    self._sync()
-            if not self._carefully:
-                self._sync()
+                if submission.carefully:
+                    self._sync(submission)
+            if not submission.carefully:
+                self._sync(submission)
         except OperationalError:
             raise self._link.loss() from None
         self._link.flush()
 
-    def _sync(self) -> None:
+    def _sync(self, submission: _Submission) -> None:
         self._link.pgconn.pipeline_sync()
-        self._syncs += 1
+        submission.syncs += 1
 
-    def _read(self) -> bool:
-        """Reads results as far as they are there: true when the last sync point is reached."""
+    def _read(self, submission: _Submission) -> bool:
+        """Reads results as far as they are there: true when the submission's last sync point is reached."""
         pgconn = self._link.pgconn
-        while self._syncs:
+        while submission.syncs:
             try:
                 if pgconn.is_busy():
                     return False
@@ -924,25 +946,24 @@ class Ledger:
                     raise self._link.loss()
                 continue
             if result.status == pq.ExecStatus.PIPELINE_SYNC:
-                self._syncs -= 1
-                self._answered = False
+                submission.syncs -= 1
+                submission.answered = False
             else:
-                self._take_result(result)
-        self._prepared = True
+                self._take_result(submission, result)
         return True
 
-    def _take_result(self, result: pq.abc.PGresult) -> None:
+    def _take_result(self, submission: _Submission, result: pq.abc.PGresult) -> None:
         """A result of the next call; or, when all calls before a sync point have theirs, the failure to commit them."""
-        commits = self._answered and (self._carefully or self._position == len(self._calls))
-        if self._prepared and not commits:
-            self._position += 1
-            self._answered = True
-        call = self._calls[self._position - 1] if self._prepared else None
+        every_call = submission.carefully or submission.position == len(submission.calls)
+        if self._prepared and not (submission.answered and every_call):
+            submission.position += 1
+            submission.answered = True
+        call = submission.calls[submission.position - 1] if self._prepared else None
         if result.status in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
             if call is not None:
                 call.answers = _rows(result)
             return
-        self._failed = True
+        submission.failed = True
         if result.status != pq.ExecStatus.FATAL_ERROR:
             return
         sqlstate = UTF8.read_output(result.error_field(pq.DiagnosticField.SQLSTATE) or b"")
@@ -950,7 +971,7 @@ class Ledger:
         if call is None:
             raise ConnectionLost(message, sqlstate)
         call.answers = []
-        if self._carefully:
+        if submission.carefully:
             call.entry.failures.extend((row, sqlstate, message) for row in call.rows)
 
 

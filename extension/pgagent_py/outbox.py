@@ -6,8 +6,9 @@ locked or refused is written again later.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from .encoding import Encoding
 from .ledger import (
@@ -25,6 +26,8 @@ from .ledger import (
 )
 from .output import escape
 from .run import Run, dump_steps
+
+_Pending = TypeVar("_Pending")
 
 RETRY_SECONDS = 0.1
 GIVEN_UP = b"0"
@@ -75,6 +78,7 @@ class Outbox:
         self._begins: dict[int, int] = {}
         self._parks: dict[int, Run] = {}
         self._progress: dict[int, str] = {}
+        self._sent: dict[Statement, set[int]] = {}
 
     def __bool__(self) -> bool:
         """Whether anything is pending."""
@@ -85,8 +89,8 @@ class Outbox:
         return set(self._runs)
 
     def waiting_runs(self) -> int:
-        """How many runs have ended, or wait for the log row of their next step."""
-        return len(self._runs) + len(self._begins)
+        """How many runs have ended, or wait for the log row of their next step, and are not on their way yet."""
+        return len(self._unsent(CLOSE_RUNS, self._runs)) + len(self._unsent(BEGIN_STEPS, self._begins))
 
     def end_step(self, jslid: int, ended: Ended, output: str) -> None:
         """A step has ended."""
@@ -126,6 +130,7 @@ class Outbox:
     def refresh(self) -> None:
         """What was submitted last may not have been written: it is submitted again at once."""
         self._fresh = bool(self)
+        self._sent.clear()
 
     def wait_seconds(self, now_seconds: float) -> float | None:
         """How long until there is something to submit; None: nothing is pending."""
@@ -134,27 +139,31 @@ class Outbox:
         return 0.0 if self._fresh else max(0.0, self._retry_at_seconds - now_seconds)
 
     def entries(self, now_seconds: float) -> list[Entry]:
-        """What to submit now."""
+        """What to submit now: all but what is on its way."""
         if self.wait_seconds(now_seconds) != 0.0:
             return []
         self._fresh = False
         self._retry_at_seconds = now_seconds + RETRY_SECONDS
         pid = _text(self._pid)
         found: list[tuple[Statement, list[Row]]] = [
-            (CLOSE_STEPS, [_step_row(key, end, now_seconds) for key, end in self._steps.items()]),
-            (WRITE_OUTPUT, [(_text(key), self._encoding.encode(text)) for key, text in self._outputs.items()]),
-            (WRITE_PROGRESS, [(_text(key), self._encoding.encode(text)) for key, text in self._progress.items()]),
-            (CLOSE_RUNS, [self._run_row(key, end, now_seconds) for key, end in self._runs.items()]),
-            (RELEASE, [(_text(jobid), _text(jlgid), pid) for jobid, jlgid in self._releases.items()]),
-            (BEGIN_STEPS, [(_text(jlgid), _text(jstid)) for jlgid, jstid in self._begins.items()]),
-            (PARK, [self._park_row(run, pid) for run in self._parks.values()]),
+            (CLOSE_STEPS, [_step_row(*each, now_seconds) for each in self._unsent(CLOSE_STEPS, self._steps)]),
+            (WRITE_OUTPUT, [self._text_row(*each) for each in self._unsent(WRITE_OUTPUT, self._outputs)]),
+            (WRITE_PROGRESS, [self._text_row(*each) for each in self._progress.items()]),
+            (CLOSE_RUNS, [self._run_row(*each, now_seconds) for each in self._unsent(CLOSE_RUNS, self._runs)]),
+            (RELEASE, [(_text(key), _text(jlgid), pid) for key, jlgid in self._unsent(RELEASE, self._releases)]),
+            (BEGIN_STEPS, [(_text(key), _text(jstid)) for key, jstid in self._unsent(BEGIN_STEPS, self._begins)]),
+            (PARK, [self._park_row(run, pid) for _, run in self._unsent(PARK, self._parks)]),
         ]
         self._progress = {}
-        return [Entry(statement, rows) for statement, rows in found if rows]
+        entries = [Entry(statement, rows) for statement, rows in found if rows]
+        for entry in entries:
+            self._sent.setdefault(entry.statement, set()).update(_keys(entry))
+        return entries
 
-    def settle(self, entries: Iterable[Entry]) -> Settled:
+    def settle(self, entries: Sequence[Entry]) -> Settled:
         """Takes out what is written; what is locked or was refused for a while stays."""
         settled = Settled()
+        self._note_return(entries)
         for entry in (each for each in entries if each.statement is not WRITE_PROGRESS):
             settled.complaints.extend((sqlstate, message) for _, sqlstate, message in entry.failures)
             if entry.statement is CLOSE_STEPS:
@@ -171,6 +180,18 @@ class Outbox:
             elif entry.statement is PARK:
                 self._settle_begins(self._parks, entry, settled.parked, settled)
         return settled
+
+    def _note_return(self, entries: Iterable[Entry]) -> None:
+        """What is not written now is to be submitted again."""
+        for entry in entries:
+            sent = self._sent.get(entry.statement)
+            if sent:
+                sent.difference_update(_keys(entry))
+
+    def _unsent(self, statement: Statement, pending: dict[int, _Pending]) -> list[tuple[int, _Pending]]:
+        """What is pending for a statement and not on its way."""
+        sent = self._sent.get(statement)
+        return [each for each in pending.items() if each[0] not in sent] if sent else list(pending.items())
 
     def _simplify_reasons(self, entry: Entry) -> None:
         """A run ends whatever becomes of its reason: one that is refused is written in ASCII, then left out."""
@@ -193,6 +214,9 @@ class Outbox:
                 self._outputs.pop(jslid, None)
             elif not _is_transient(sqlstate):
                 self._outputs[jslid] = escape(text)
+
+    def _text_row(self, key: int, text: str) -> Row:
+        return (_text(key), self._encoding.encode(text))
 
     def _run_row(self, key: int, ended: Ended, now_seconds: float) -> Row:
         reason = None if ended.reason is None else self._encoding.encode(ended.reason)
@@ -228,9 +252,12 @@ class Outbox:
 def _remove_written(pending: dict[int, Ended] | dict[int, int], entry: Entry) -> None:
     """What was submitted is written, but for the ids that the answers and the failures name."""
     left = {_number(row[0]) for row in entry.answers} | {_number(row[0]) for row, _, _ in entry.failures}
-    for row in entry.rows:
-        if _number(row[0]) not in left:
-            pending.pop(_number(row[0]), None)
+    for key in _keys(entry) - left:
+        pending.pop(key, None)
+
+
+def _keys(entry: Entry) -> set[int]:
+    return {_number(row[0]) for row in entry.rows}
 
 
 def _is_transient(sqlstate: str) -> bool:

@@ -121,6 +121,30 @@ def test_200_jobs_due_at_once_with_40_connections(new_cluster: Callable[..., Clu
         assert connection.execute(TALLY).fetchall() == [(1, "s", 1, 200)]
 
 
+def test_refused_statements_of_a_burst_are_executed_again(connection: Connection) -> None:
+    """Whatever other submission is on its way behind the one that fails."""
+    add_counting_jobs(connection, 300)
+    connection.execute("""
+        create sequence refusals;
+        create function refuse_now_and_then() returns trigger language plpgsql as $$
+        begin
+            if random() < 0.02 then
+                perform nextval('public.refusals');
+                raise exception using errcode = 'serialization_failure', message = 'not this time';
+            end if;
+            return new;
+        end $$;
+        create trigger refuse_now_and_then before insert or update on pgagent.pga_joblog
+            for each row execute function refuse_now_and_then();
+        create trigger refuse_now_and_then before insert or update on pgagent.pga_jobsteplog
+            for each row execute function refuse_now_and_then();
+    """)
+    wait_until(lambda: run_due(connection, "5 s") is not None and not value(connection, OPEN_JOBS), 60)
+    assert connection.execute(TALLY).fetchall() == [(1, "s", 1, 300)]
+    assert value(connection, "select count(*) from pgagent.pga_jobsteplog where jslstatus = 's'") == 300
+    assert value(connection, "select last_value from refusals") > 5
+
+
 @pytest.mark.parametrize("max_connections", [100, 40])
 def test_every_job_runs_once_with_two_engines_and_four_sessions(
     new_cluster: Callable[..., Cluster], max_connections: int

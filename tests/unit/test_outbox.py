@@ -81,7 +81,10 @@ def test_end_of_a_step_and_its_run(outbox: Outbox) -> None:
 
 def test_step_without_output_or_result(outbox: Outbox) -> None:
     outbox.end_step(11, Ended("d", None, 100.0), "")
-    assert [entry.statement for entry in outbox.entries(100.0)] == [CLOSE_STEPS]
+    entries = outbox.entries(100.0)
+    assert [entry.statement for entry in entries] == [CLOSE_STEPS]
+    answer(entries, CLOSE_STEPS, (b"11",))
+    outbox.settle(entries)
     assert rows_of(outbox.entries(100.0 + RETRY_SECONDS), CLOSE_STEPS) == [(b"11", b"d", None, b"0.100000")]
 
 
@@ -137,8 +140,31 @@ def test_what_was_lost_with_the_connection_is_submitted_again(outbox: Outbox) ->
     outbox.end_step(11, SUCCESS, "output")
     outbox.begin_step(8, 6)
     first = outbox.entries(100.0)
-    again = outbox.entries(100.0 + 2 * RETRY_SECONDS)
+    outbox.refresh()
+    again = outbox.entries(100.0)
     assert [entry.statement for entry in again] == [entry.statement for entry in first]
+
+
+def test_what_is_on_its_way_is_not_submitted_twice(outbox: Outbox) -> None:
+    outbox.end_step(11, SUCCESS, "output")
+    outbox.end_run(RUN, SUCCESS)
+    outbox.begin_step(8, 6)
+    assert outbox.waiting_runs() == 2
+    first = outbox.entries(100.0)
+    assert outbox.waiting_runs() == 0
+    assert outbox.entries(100.0 + 2 * RETRY_SECONDS) == []
+    outbox.end_step(12, SUCCESS, "")
+    outbox.begin_step(9, 6)
+    assert outbox.waiting_runs() == 1
+    second = outbox.entries(100.0)
+    assert (rows_of(second, CLOSE_STEPS)[0][0], rows_of(second, BEGIN_STEPS)) == (b"12", [(b"9", b"6")])
+    answer(first, BEGIN_STEPS, (b"8", b"21"))
+    answer(first, CLOSE_RUNS, (b"7",))
+    outbox.settle(first)
+    assert outbox.waiting_runs() == 1
+    assert rows_of(outbox.entries(100.0 + 2 * RETRY_SECONDS), CLOSE_RUNS)[0][0] == b"7"
+    outbox.settle(second)
+    assert outbox.open_runs() == {7}
 
 
 def test_something_new_is_submitted_without_waiting_for_the_retry(outbox: Outbox) -> None:
