@@ -153,6 +153,7 @@ class Engine:
         """Claims and runs until nothing is left to do here, or until a time of the monotonic clock."""
         self._until = until
         interrupt_at = look_at = time.monotonic()
+        self.pool.discard_ended()
         self.pool.trim(time.monotonic())
         while not self._is_done(time.monotonic()):
             now = time.monotonic()

@@ -31,7 +31,7 @@ class Pool:
     def acquire(self, target: Target, now_seconds: float) -> StepSession | None:
         """An idle session for this target, or a new one, still connecting; None: there is none to be had now."""
         for session in reversed(self._sessions):
-            if session.state is State.IDLE and not session.taken and session.target == target and session.is_alive:
+            if session.state is State.IDLE and not session.taken and session.target == target:
                 return _take(session)
         if self.is_paused(now_seconds) or not self._make_room():
             return None
@@ -64,6 +64,12 @@ class Pool:
         for position, session in enumerate(idle):
             surplus = most is not None and position >= most
             if surplus or now_seconds - session.idle_since_seconds > session.target.kept_seconds:
+                self.discard(session)
+
+    def discard_ended(self) -> None:
+        """Removes idle sessions that have ended while nobody watched them."""
+        for session in self._idle():
+            if not session.is_alive:
                 self.discard(session)
 
     def shrink(self) -> None:

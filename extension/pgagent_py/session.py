@@ -112,6 +112,19 @@ class Link:
         except OperationalError:
             raise self.loss() from None
 
+    def skip_results(self) -> tuple[bool, bool]:
+        """Reads results of which nobody needs the contents, as far as they are there: whether the query is complete,
+        and whether one of them is an error. As psycopg's, without an object for each.
+        """
+        libpq, pgconn, failed = _libpq(), _pointer(self.pgconn), False
+        while not libpq.PQisBusy(pgconn):
+            result = libpq.PQgetResult(pgconn)
+            if result is None:
+                return True, failed
+            failed = failed or libpq.PQresultStatus(result) == FATAL_ERROR
+            libpq.PQclear(result)
+        return False, failed
+
     def take_notifications(self) -> bool:
         """Takes the notifications that have arrived: whether there was one. (A step may LISTEN; nobody needs them.)"""
         arrived = False
@@ -137,16 +150,21 @@ class Link:
 
 def set_error_verbosity(pgconn: pq.abc.PGconn, verbosity: int) -> None:
     """PQsetErrorVerbosity, which psycopg lacks: a refusal to connect shows its SQLSTATE only when verbose."""
-    _libpq().PQsetErrorVerbosity(ctypes.c_void_p(cast(Any, pgconn).pgconn_ptr), ctypes.c_int(verbosity))
+    _libpq().PQsetErrorVerbosity(_pointer(pgconn), verbosity)
 
 
 def _take_notification(pgconn: pq.abc.PGconn) -> bool:
     """PQnotifies. psycopg 3.1 has it, but never frees what libpq gives it: a backend would grow for ever."""
-    notification = _libpq().PQnotifies(ctypes.c_void_p(cast(Any, pgconn).pgconn_ptr))
+    notification = _libpq().PQnotifies(_pointer(pgconn))
     if not notification:
         return False
-    _libpq().PQfreemem(ctypes.c_void_p(notification))
+    _libpq().PQfreemem(notification)
     return True
+
+
+def _pointer(pgconn: pq.abc.PGconn) -> int:
+    pointer: int = cast(Any, pgconn).pgconn_ptr
+    return pointer
 
 
 def _forgo_preemption(pid: int) -> None:
@@ -163,7 +181,10 @@ def _forgo_preemption(pid: int) -> None:
 @lru_cache(maxsize=1)
 def _libpq() -> ctypes.CDLL:
     library = ctypes.CDLL(cast(Any, _pq_ctypes).libname)
-    library.PQnotifies.restype = ctypes.c_void_p
+    for name in ("PQnotifies", "PQfreemem", "PQisBusy", "PQgetResult", "PQresultStatus", "PQclear"):
+        getattr(library, name).argtypes = [ctypes.c_void_p]
+    library.PQsetErrorVerbosity.argtypes = [ctypes.c_void_p, ctypes.c_int]
+    library.PQnotifies.restype = library.PQgetResult.restype = ctypes.c_void_p
     return library
 
 
@@ -227,6 +248,7 @@ class StepSession:
         self.is_spent = False
         self._code = b""
         self._encoding: Encoding | None = None  # of the clean session; a step may set another one
+        self._server_encoding: Encoding | None = None
         self._output_limit = output_limit
         self._results = _Results(HeadTail(output_limit))
         self._refused = False
@@ -339,9 +361,12 @@ class StepSession:
 
     def _read_results(self) -> bool:
         """Reads results as far as they are there: true when the query is complete."""
-        pgconn = self._link.pgconn
-        is_step = self.is_executing
         self.unread = False
+        if not self.is_executing:
+            is_complete, failed = self._link.skip_results()
+            self._refused = self._refused or failed
+            return is_complete
+        pgconn = self._link.pgconn
         for _ in range(MOST_ROWS_AT_A_TIME):
             if pgconn.is_busy():
                 return False
@@ -349,9 +374,7 @@ class StepSession:
             if result is None:
                 return True
             status = result.status
-            if not is_step:
-                self._refused = self._refused or status == FATAL_ERROR
-            elif status == COPY_OUT:
+            if status == COPY_OUT:
                 if not self._drop_copied_data():
                     return False
             elif status != SINGLE_TUPLE:
@@ -428,14 +451,14 @@ class StepSession:
 
     def _encode_settings(self, settings: Mapping[str, str], encoding: Encoding) -> dict[str, bytes]:
         """In the encoding of the session's database; what that lacks, as escapes."""
-        there = find((self._link.pgconn.parameter_status(b"server_encoding") or b"UTF8").decode())
+        there = self._server_encoding = self._server_encoding or self._find_encoding(b"server_encoding")
         if there.name == encoding.name:
             return {name: encoding.encode(value) for name, value in settings.items()}
         return {name: there.encode(there.show(value)) for name, value in settings.items()}
 
-    def _find_encoding(self) -> Encoding:
+    def _find_encoding(self, setting: bytes = b"client_encoding") -> Encoding:
         """The encoding of the session: its database's, unless a role, a database or the step itself has set another."""
-        return find((self._link.pgconn.parameter_status(b"client_encoding") or b"UTF8").decode())
+        return find((self._link.pgconn.parameter_status(setting) or b"UTF8").decode())
 
     def _judge(self) -> Outcome:
         results = self._results
