@@ -71,9 +71,11 @@ begin
             return null;
         end if;
         -- pgAgent's daemon runs every job with its own rights, and gives every run an id of its own.
-        if (new.jobowner <> current_user or old.jobrunid is not null)
-           and exists (select from pgagent.pga_jobagent a where a.jagpid = new.jobagentid and a.jagbackendstart is null) then
-            return null;
+        -- (Nested, so that most claims look up nothing.)
+        if new.jobowner <> current_user or old.jobrunid is not null then
+            if exists (select from pgagent.pga_jobagent a where a.jagpid = new.jobagentid and a.jagbackendstart is null) then
+                return null;
+            end if;
         end if;
         if old.jobrunid is not null then
             delete from pgagent._run_request r where r.jobid = new.jobid returning r.* into request;
