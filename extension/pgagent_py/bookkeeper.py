@@ -250,6 +250,8 @@ class Bookkeeper:
         if self._ledger is not None:
             self._ledger.close()
             self._ledger = None
+            self._submitted_at.clear()
+            self._claims_sent = 0
 
     def _submit(self, entries: list[Entry], now: float) -> None:
         if self._ledger is None or not entries:
@@ -268,8 +270,6 @@ class Bookkeeper:
         self._will_pass = loss.sqlstate[:2] in TRANSIENT_CLASSES or (was_connected and not loss.sqlstate)
         self.close()
         self._outbox.refresh()
-        self._submitted_at.clear()
-        self._claims_sent = 0
         self._is_claiming = False
         self.claimed_all = False
         self._claimed_last = NOTHING_CLAIMED
