@@ -60,6 +60,11 @@ class Answers:
     lost: list[Row] = field(default_factory=list)
     settled: Settled = field(default_factory=Settled)
 
+    @property
+    def new_runs(self) -> int:
+        """How many runs the engine has to take on."""
+        return len(self.claimed) + len(self.adopted)
+
 
 class Bookkeeper:
     """The control session of one engine, and the times at which it has something to do.
@@ -106,10 +111,14 @@ class Bookkeeper:
         """Whether something can be submitted now, and nothing is on its way."""
         return self._ledger is not None and self._ledger.ready
 
+    @property
+    def is_open(self) -> bool:
+        """Whether something can be submitted now, perhaps behind what is on its way."""
+        return self._ledger is not None and not self._ledger.full
+
     def takes_more(self, now: float) -> bool:
-        """Whether more of the same can follow what is on its way: but not so long that the rest has no turn."""
-        is_open = self._ledger is not None and not self._ledger.full
-        return is_open and self.registered and not self.is_unsure and now < self._kept_at + FOLLOW_SECONDS
+        """Whether more writes and claims can follow what is on their way: not so long that the rest has no turn."""
+        return self.is_open and self.registered and not self.is_unsure and now < self._kept_at + FOLLOW_SECONDS
 
     @property
     def claims_sent(self) -> int:
@@ -183,8 +192,8 @@ class Bookkeeper:
         self._submit(entries, now)
 
     def follow(self, agent: Agent, capacity: int, now: float) -> None:
-        """Submits what has ended since the last submission, which is on its way, and a claim, if there was more to
-        claim when one was answered last.
+        """Submits what is to be written since the last submission, which is on its way, and a claim, if there was more
+        to claim when one was answered last.
         """
         entries = self._end_entries() + self._outbox.entries(now)
         if entries and capacity > 0 and self._is_claiming:
@@ -217,7 +226,7 @@ class Bookkeeper:
             self._submit(self._outbox.entries(now), now)
 
     def cancel_statements(self, pids: list[int], now: float) -> None:
-        """Asks the server to cancel what these backends execute; the session must be ready."""
+        """Asks the server to cancel what these backends execute; the books must be open."""
         if pids:
             self._submit([Entry(ledger.CANCEL, [(b"%d" % pid,) for pid in pids])], now)
 

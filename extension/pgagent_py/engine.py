@@ -168,6 +168,7 @@ class Engine:
             self._advance(*self._wait(now), time.monotonic())
             if time.monotonic() >= interrupt_at:
                 plpy.execute("select 1")
+                self._expire_connections(time.monotonic())
                 self.pool.trim(time.monotonic())
                 interrupt_at = time.monotonic() + INTERRUPT_SECONDS
             if self.books.is_refused and not self._runs:
@@ -251,7 +252,7 @@ class Engine:
 
     @property
     def _has_batch(self) -> bool:
-        """Whether half of the runs wait for the books: the control session writes these while the others execute."""
+        """Whether half of the runs wait to be submitted: the control session writes these while the others execute."""
         return self._outbox.waiting_runs() * 2 >= self.parallel_runs
 
     def _known_runs(self) -> set[int]:
@@ -274,7 +275,7 @@ class Engine:
         waiting = {}
         for session in self.pool:
             descriptor = session.descriptor
-            if session.unread or descriptor < 0 or now >= session.connect_deadline_seconds:
+            if session.unread or descriptor < 0:
                 ready.append(session)
             else:
                 waiting[descriptor] = session
@@ -300,10 +301,19 @@ class Engine:
                 self._take_event(session, event, now)
                 if self._has_batch and not self._aborting:
                     self._keep_books(now)
-        for answers in self.books.advance(now, socket_ready=books_ready):
+        executed = self.books.advance(now, socket_ready=books_ready)
+        self._unread_runs = sum(answers.new_runs for answers in executed)
+        for answers in executed:
             self._answers += 1
             self._gather_until = now + GATHER_SECONDS
             self._take_answers(answers, now)
+
+    def _expire_connections(self, now: float) -> None:
+        """Gives up the connections whose time is over; what had come of them was read just before."""
+        for session in self.pool:
+            event = session.expire(now)
+            if event is not None:
+                self._take_event(session, event, now)
 
     # Steps and their sessions
 
@@ -415,7 +425,7 @@ class Engine:
         asked = False
         while time.monotonic() < self._until:
             executing = self._executing_sessions()
-            if not asked and self.books.is_ready:
+            if not asked and self.books.is_open:
                 pids = [session.backend_pid for session in executing if session.target.is_own_server]
                 self.books.cancel_statements(pids, time.monotonic())
                 asked = True
@@ -598,9 +608,8 @@ class Engine:
         self._take_settled(answers.settled, now)
         if self.books.registered and not self.books.is_unsure and self._has_batch and not self._aborting:
             # The control session goes on while this one reads its new runs, of which it need not know.
-            self._unread_runs = len(answers.claimed) + len(answers.adopted)
             self._keep_books(now)
-            self._unread_runs = 0
+        self._unread_runs -= answers.new_runs
         self._take_claimed(answers.claimed, now)
         self._cancel_runs(answers.cancelled, now)
         # Last: a run that was found to be parked may come back in the same moment.

@@ -230,9 +230,8 @@ with candidate as (
       limit 2 * $1::int4 + 100)
 ), due as ({_DUE}
       from pgagent.pga_job j
-      join candidate c on c.jobid = j.jobid + 0
-     where j.jobid = any (array(select d.jobid from candidate d))
-       and (j.jobenabled or j.jobrunid is not null) and j.jobagentid is null and j.jobnextrun <= now()
+      join candidate c on c.jobid = j.jobid
+     where (j.jobenabled or j.jobrunid is not null) and j.jobagentid is null and j.jobnextrun <= now()
        and (j.jobrunid is null
             or exists (select from pgagent._run_request r where r.jobid = j.jobid and r.jlgid = j.jobrunid))
      order by c.turn, c.jobid
@@ -325,9 +324,9 @@ NEXT_DUE = Statement(
     Kind.SCALAR,
 )
 
-# The statements below find their rows by "= any" of an array, and what to write to a row where its id stands in $1.
-# Joined to the entries instead, a log that was small when the statement was planned would be read as a whole, however
-# large it has become meanwhile; and a join takes more time than these few rows.
+# The statements below find their rows by "= any" of an array, and what is to be closed, written or released finds its
+# values where the row's id stands in $1. Joined to the entries instead, a log that was small when the statement was
+# planned would be read as a whole, however large it has become meanwhile; and a join takes more time than so few rows.
 
 # The log rows of entries' steps, whose runs are $1 and whose steps are $2. A row of another transaction that is locked
 # is left out; a row that an earlier submission has made, whose answer was lost, is found again, by its run: a step's
@@ -451,8 +450,8 @@ CLOSE_RUNS = Statement(
 with held as (
     select l.jlgid from pgagent.pga_joblog l
      where l.jlgid = any ($1::int4[]) and l.jlgstatus not in ('s', 'f', 'i', 'd')
-       and l.jlgid <> all (array(select s.jsljlgid from pgagent.pga_jobsteplog s
-                                  where s.jsljlgid = any ($1::int4[]) and s.jslstatus not in ('s', 'f', 'i', 'd')))
+       and l.jlgid not in (select s.jsljlgid from pgagent.pga_jobsteplog s
+                            where s.jsljlgid = any ($1::int4[]) and s.jslstatus not in ('s', 'f', 'i', 'd'))
        for no key update of l skip locked
 ), closed as (
     update pgagent.pga_joblog l

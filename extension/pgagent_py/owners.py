@@ -57,7 +57,7 @@ def _wait_until_ready(plpy: Plpy, session: StepSession) -> Any:
         else:
             ready = [(session.descriptor, 0)]
         now = time.monotonic()
-        event = session.advance(now) if ready or now >= session.connect_deadline_seconds else None
+        event = session.advance(now) if ready else session.expire(now)
         if event is Event.READY:
             return None
         if event is Event.LOST:

@@ -6,7 +6,6 @@ A session is driven from outside: wait until ``descriptor`` is ready for ``wait_
 from __future__ import annotations
 
 import ctypes
-import math
 import os
 import re
 import select
@@ -114,15 +113,19 @@ class Link:
 
     def skip_results(self) -> tuple[bool, bool]:
         """Reads results of which nobody needs the contents, as far as they are there: whether the query is complete,
-        and whether one of them is an error. As psycopg's, without an object for each.
+        and whether one of them is an error. As psycopg's, without an object for each. Raises ConnectionLost, because
+        libpq never comes to the end of data to be copied.
         """
         libpq, pgconn, failed = _libpq(), _pointer(self.pgconn), False
         while not libpq.PQisBusy(pgconn):
             result = libpq.PQgetResult(pgconn)
             if result is None:
                 return True, failed
-            failed = failed or libpq.PQresultStatus(result) == FATAL_ERROR
+            status = libpq.PQresultStatus(result)
             libpq.PQclear(result)
+            if status not in (*DONE, FATAL_ERROR):
+                raise ConnectionLost(f"unexpected result status {pq.ExecStatus(status).name}")
+            failed = failed or status == FATAL_ERROR
         return False, failed
 
     def take_notifications(self) -> bool:
@@ -266,11 +269,6 @@ class StepSession:
         return self._link.wait_events
 
     @property
-    def connect_deadline_seconds(self) -> float:
-        """Until when it must be ready, on the monotonic clock; infinite: it is, or has been."""
-        return math.inf if self.was_ready else self._link.deadline_seconds
-
-    @property
     def is_executing(self) -> bool:
         """Whether the text of a step has been sent and has not ended."""
         return self.state in (State.RUNNING, State.ROLLING_BACK)
@@ -283,6 +281,8 @@ class StepSession:
     @property
     def is_alive(self) -> bool:
         """Whether an idle session still is one: to it nothing is sent unasked but the news of its end."""
+        if self.descriptor < 0:
+            return False
         poll = select.poll()
         poll.register(self.descriptor, select.POLLIN)
         return not poll.poll(0)
@@ -310,7 +310,7 @@ class StepSession:
             self._send(compose_settings(self._encode_settings(settings, encoding)), State.PREPARING)
         except (ConnectionLost, OperationalError):
             # The server closed the idle session: nothing was executed.
-            self.state = State.IDLE
+            self._forget_socket()
 
     def advance(self, now_seconds: float) -> Event | None:
         """Goes on with what the session does, without waiting."""
@@ -319,6 +319,13 @@ class StepSession:
         except ConnectionLost as loss:
             return self._lose(loss)
 
+    def expire(self, now_seconds: float) -> Event | None:
+        """Gives up connecting when its time is over and nothing has come."""
+        if self.state not in (State.CONNECTING, State.SETTING_UP) or now_seconds < self._link.deadline_seconds:
+            return None
+        timeout = self.target.connect_timeout_seconds
+        return self._lose(ConnectionLost(f"connection timed out after {timeout:g} s"))
+
     def close(self) -> None:
         """Ends the session, whatever it does."""
         if self.state is not State.CLOSED:
@@ -326,9 +333,6 @@ class StepSession:
             self._link.close()
 
     def _advance(self, now_seconds: float) -> Event | None:
-        if now_seconds >= self.connect_deadline_seconds:
-            timeout = self.target.connect_timeout_seconds
-            raise ConnectionLost(f"connection timed out after {timeout:g} s")
         if self.state is State.CONNECTING:
             if not self._link.connect():
                 return None
@@ -337,6 +341,8 @@ class StepSession:
             if self.target.is_own_server:
                 _forgo_preemption(self.backend_pid)
                 return self._become_idle(now_seconds)
+            # As much time again: it may have been connected long before somebody looked.
+            self._link.deadline_seconds = now_seconds + self.target.connect_timeout_seconds
             self._send(SET_UP, State.SETTING_UP)
             return None
         if self.state is State.IDLE:
@@ -438,7 +444,12 @@ class StepSession:
             self._link.pgconn.set_single_row_mode()
         except (ConnectionLost, OperationalError):
             # As in begin: nothing was executed.
-            self.state = State.IDLE
+            self._forget_socket()
+
+    def _forget_socket(self) -> None:
+        """The connection has ended: the next advance says so, whatever has the number of its socket by then."""
+        self.state = State.IDLE
+        self._link.descriptor = -1
 
     def _roll_back(self) -> Event | None:
         if self.state is State.ROLLING_BACK:

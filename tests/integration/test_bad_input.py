@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,7 @@ from harness import (
     step_logs,
     value,
 )
+from harness.proxy import Proxy
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -275,6 +277,54 @@ def test_connect_timeout_of_the_connection_string_counts(connection: Connection,
     log = failed_step(connection, connstr=connstr)
     assert time.monotonic() - start < 5
     assert "timed out after 1 s" in (log.output or "")
+
+
+def test_connection_that_was_made_between_two_calls_is_in_time(connection: Connection, cluster: Cluster) -> None:
+    """Nobody looked at it before its time was over; its server had answered long before."""
+    with Proxy(cluster.port) as proxy:
+        proxy.stall()
+        connstr = f"host=127.0.0.1 port={proxy.port} user=postgres dbname=postgres connect_timeout=1 sslmode=disable"
+        jobid = add_job(connection, "job", sql_step("select 1", connstr=connstr))
+        make_due(connection, jobid)
+        assert [row.status for row in run_due(connection, "0.2 s")] == ["running"]
+        proxy.mend()
+        time.sleep(1.5)
+        assert [row.status for row in run_due(connection)] == ["succeeded"]
+
+
+@pytest.mark.parametrize("letter", [b"H", b"G", b"W"], ids=["copy out", "copy in", "copy both"])
+def test_server_that_answers_everything_with_a_copy(connection: Connection, letter: bytes) -> None:
+    """libpq never comes to its end: neither may the engine wait for that, nor any other run."""
+    with socket.socket() as server, ThreadPoolExecutor(1) as threads:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        threads.submit(answer_with_copies, server, letter)
+        connstr = f"host=127.0.0.1 port={server.getsockname()[1]} user=postgres sslmode=disable gssencmode=disable"
+        bad = add_job(connection, "bad", sql_step("select 1", connstr=connstr))
+        good = add_job(connection, "good", *[sql_step("select 1")] * 3)
+        make_due(connection, bad, good)
+        connection.execute("set statement_timeout = '10 s'")
+        assert {row.status for row in run_due(connection)} == {"failed", "succeeded"}
+        assert [run.status for run in runs(connection, good)] == ["s"]
+        (log,) = step_logs(connection, runs(connection, bad)[0])
+        assert "unexpected result" in (log.output or "")
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def answer_with_copies(server: socket.socket, letter: bytes) -> None:
+    """Let everybody in who connects, and begin a COPY whatever is asked."""
+    while True:
+        try:
+            client, _ = server.accept()
+        except OSError:
+            return
+        with client:
+            client.recv(10000)
+            # AuthenticationOk, ReadyForQuery
+            client.sendall(b"R" + struct.pack("!ii", 8, 0) + b"Z" + struct.pack("!i", 5) + b"I")
+            if client.recv(10000):
+                client.sendall(letter + struct.pack("!ibh", 7, 0, 0))
+                client.recv(10000)
 
 
 def test_password_is_never_in_the_output(connection: Connection, cluster: Cluster) -> None:

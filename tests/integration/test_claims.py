@@ -145,6 +145,37 @@ def test_refused_statements_of_a_burst_are_executed_again(connection: Connection
     assert value(connection, "select last_value from refusals") > 5
 
 
+def test_steps_that_change_while_they_are_claimed_run_once(connection: Connection, database: Database) -> None:
+    """The claim locks rows that are newer than those it has read, and looks at them again."""
+    add_counting_jobs(connection, 5)
+    connection.execute("""
+        create function linger() returns trigger language plpgsql as $$
+        begin perform pg_sleep(0.2); return new; end $$;
+        create trigger linger before insert on pgagent.pga_joblog for each row execute function linger()
+    """)
+    with ThreadPoolExecutor(1) as threads, psycopg.connect(database.conninfo, autocommit=True) as client:
+        call = threads.submit(run_due, connection)
+        wait_until(lambda: value(client, "select count(*) from pg_stat_activity where wait_event = 'PgSleep'"))
+        for _ in range(2):
+            client.execute("update pgagent.pga_jobstep set jstdesc = jstdesc || 'x'")
+        assert {row.status for row in call.result()} == {"succeeded"}
+    assert connection.execute(TALLY).fetchall() == [(1, "s", 1, 5)]
+    assert value(connection, "select count(*) from pgagent.pga_jobsteplog") == 5
+
+
+def test_no_more_runs_than_may_run_at_a_time(connection: Connection, database: Database) -> None:
+    """Not even in the log, while the answers of two submissions are read."""
+    connection.execute("update pgagent.settings set parallel_runs = 8")
+    add_counting_jobs(connection, 600)
+    counts = []
+    with ThreadPoolExecutor(1) as threads, psycopg.connect(database.conninfo, autocommit=True) as observer:
+        call = threads.submit(run_due, connection, "60 s")
+        while not call.done():
+            counts.append(value(observer, "select count(*) from pgagent.pga_joblog where jlgstatus = 'r'"))
+    assert connection.execute(TALLY).fetchall() == [(1, "s", 1, 600)]
+    assert 1 < max(counts) <= 8
+
+
 @pytest.mark.parametrize("max_connections", [100, 40])
 def test_every_job_runs_once_with_two_engines_and_four_sessions(
     new_cluster: Callable[..., Cluster], max_connections: int
