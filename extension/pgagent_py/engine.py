@@ -389,7 +389,7 @@ class Engine:
             self.books.doubt_lease()
         if outcome is None:
             active.step_deadline_seconds = math.inf
-            if session.loss is None or session.was_ready:
+            if session.loss is None or (session.was_ready and session.target.is_own_server):
                 return None
             if session.loss.sqlstate == TOO_MANY_CONNECTIONS:
                 self._wait_for_slot(active, session, now)

@@ -292,13 +292,28 @@ def test_connection_that_was_made_between_two_calls_is_in_time(connection: Conne
         assert [row.status for row in run_due(connection)] == ["succeeded"]
 
 
-@pytest.mark.parametrize("letter", [b"H", b"G", b"W"], ids=["copy out", "copy in", "copy both"])
-def test_server_that_answers_everything_with_a_copy(connection: Connection, letter: bytes) -> None:
-    """libpq never comes to its end: neither may the engine wait for that, nor any other run."""
+COPY_OUT, COPY_IN, COPY_BOTH = (letter + struct.pack("!ibh", 7, 0, 0) for letter in (b"H", b"G", b"W"))
+READY = b"Z" + struct.pack("!i", 5) + b"I"
+SELECTED = b"C" + struct.pack("!i", 13) + b"SELECT 0\0" + READY
+
+
+@pytest.mark.parametrize(
+    ("answers", "output"),
+    [
+        ([COPY_OUT], "unexpected result"),
+        ([COPY_IN], "unexpected result"),
+        ([COPY_BOTH], "unexpected result"),
+        ([SELECTED, COPY_OUT], "unexpected result"),
+        ([SELECTED], "server closed the connection"),
+    ],
+    ids=["copy out", "copy in", "copy both", "copy later", "end"],
+)
+def test_server_that_never_gets_ready(connection: Connection, answers: list[bytes], output: str) -> None:
+    """Of a copy libpq never finds the end: neither may the engine wait for it, nor any other run, nor try for ever."""
     with socket.socket() as server, ThreadPoolExecutor(1) as threads:
         server.bind(("127.0.0.1", 0))
         server.listen()
-        threads.submit(answer_with_copies, server, letter)
+        threads.submit(answer_queries, server, answers)
         connstr = f"host=127.0.0.1 port={server.getsockname()[1]} user=postgres sslmode=disable gssencmode=disable"
         bad = add_job(connection, "bad", sql_step("select 1", connstr=connstr))
         good = add_job(connection, "good", *[sql_step("select 1")] * 3)
@@ -307,12 +322,12 @@ def test_server_that_answers_everything_with_a_copy(connection: Connection, lett
         assert {row.status for row in run_due(connection)} == {"failed", "succeeded"}
         assert [run.status for run in runs(connection, good)] == ["s"]
         (log,) = step_logs(connection, runs(connection, bad)[0])
-        assert "unexpected result" in (log.output or "")
+        assert output in (log.output or "")
         server.shutdown(socket.SHUT_RDWR)
 
 
-def answer_with_copies(server: socket.socket, letter: bytes) -> None:
-    """Let everybody in who connects, and begin a COPY whatever is asked."""
+def answer_queries(server: socket.socket, answers: list[bytes]) -> None:
+    """Let everybody in who connects, answer some messages, and read one more."""
     while True:
         try:
             client, _ = server.accept()
@@ -320,11 +335,11 @@ def answer_with_copies(server: socket.socket, letter: bytes) -> None:
             return
         with client:
             client.recv(10000)
-            # AuthenticationOk, ReadyForQuery
-            client.sendall(b"R" + struct.pack("!ii", 8, 0) + b"Z" + struct.pack("!i", 5) + b"I")
-            if client.recv(10000):
-                client.sendall(letter + struct.pack("!ibh", 7, 0, 0))
-                client.recv(10000)
+            client.sendall(b"R" + struct.pack("!ii", 8, 0) + READY)  # AuthenticationOk
+            for answer in answers:
+                if client.recv(10000):
+                    client.sendall(answer)
+            client.recv(10000)
 
 
 def test_password_is_never_in_the_output(connection: Connection, cluster: Cluster) -> None:
