@@ -129,6 +129,11 @@ def sessions_at_entrance(conn: Connection[Any]) -> int:
 def kill_backend(witness: Connection[Any], pid: int) -> None:
     """Kill a server process with -9; returns when the server has ended all its sessions, ``witness`` among them."""
     os.kill(pid, signal.SIGKILL)
+    wait_until_unanswered(witness)
+
+
+def wait_until_unanswered(witness: Connection[Any]) -> None:
+    """Wait until the server has ended all its sessions, ``witness`` among them."""
     wait_until(lambda: not _answers(witness), what="the server to end all its sessions")
 
 

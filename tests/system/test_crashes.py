@@ -248,8 +248,9 @@ def test_server_restart_during_runs(crash_cluster: Cluster, crash_database: Data
         script.let_end()
         crash_cluster.start()
         with psycopg.connect(crash_database.conninfo, autocommit=True) as conn:
-            for jobid in jobs:
-                assert_lost_but_free(conn, jobid, lambda: None)
+            # The engine may have written that its SQL step was ended, before it was ended itself
+            for jobid, ends in zip(jobs, ("df", "d"), strict=True):
+                assert_lost_but_free(conn, jobid, lambda: None, ends)
             make_due(conn, *jobs)
             for jobid in jobs:
                 assert wait_for_runs(conn, jobid, 2)[-1].status == "s"
@@ -455,17 +456,17 @@ def rescue(rescuer: str, database: Database) -> Iterator[Callable[[], object]]:
             yield lambda: run_due(conn, "0.2 s")
 
 
-def assert_lost_but_free(conn: Connection, jobid: int, look: Callable[[], object]) -> None:
-    """Wait until the job's only run and the step that ran are marked as aborted and the job is free."""
+def assert_lost_but_free(conn: Connection, jobid: int, look: Callable[[], object], ends: str = "d") -> None:
+    """Wait until the job's only run and the step that ran have one of these statuses, the same, and the job is free."""
 
     def has_been_given_up() -> bool:
         look()
-        return statuses(conn, jobid) == "d" and is_free(conn, jobid)
+        return is_free(conn, jobid) and statuses(conn, jobid) in set(ends)
 
     wait_until(has_been_given_up, what=lambda: f"run to be aborted: {statuses(conn, jobid)}")
     (run,) = runs(conn, jobid)
     logs = step_logs(conn, run)
-    assert [log.status for log in logs] == ["d"]
+    assert [log.status for log in logs] == [run.status]
     assert run.duration is not None
     assert logs[0].duration is not None
 

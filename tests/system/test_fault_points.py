@@ -5,6 +5,8 @@ To repeat: ``for i in $(seq 20); do .venv/bin/python -m pytest -q tests/system/t
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -43,7 +45,9 @@ from harness.faults import (
     connect_when_possible,
     kill_backend,
     sessions_at_entrance,
+    stopped,
     wait_at_gate,
+    wait_until_unanswered,
 )
 from harness.following import is_free, statuses, wait_for_runs
 from harness.processes import is_running
@@ -402,12 +406,32 @@ def begin_to_wait_for_a_retry(watcher: Connection, engine: Connection) -> None:
 
 
 def test_step_backend_killed(fault_database: Database, tmp_path: Path) -> None:
+    """Until the server ends the other sessions too, the engine may see the end of the step and write that it failed."""
+
     def kill_step(stage: Stage) -> None:
         (pid,) = backends(stage.watcher, STEPS)
         kill_backend(stage.watcher, pid)
         stage.connect_again()
 
-    run_through("executing", fault_database, tmp_path, kill_step)
+    run_through("executing", fault_database, tmp_path, kill_step, {"f": 0, "d": 0})
+
+
+def test_step_backend_killed_and_seen_before_the_server_recovers(
+    fault_cluster: Cluster, fault_database: Database, tmp_path: Path
+) -> None:
+    """The step has failed, and its log says why."""
+
+    def kill_step(stage: Stage) -> None:
+        (pid,) = backends(stage.watcher, STEPS)
+        with stopped(fault_cluster.pid):
+            os.kill(pid, signal.SIGKILL)
+            wait_for_runs(stage.watcher, stage.jobid)
+            (log,) = step_logs(stage.watcher, 1)
+            assert "server closed the connection unexpectedly" in (log.output or "")
+        wait_until_unanswered(stage.watcher)
+        stage.connect_again()
+
+    run_through("executing", fault_database, tmp_path, kill_step, {"f": 0})
 
 
 def test_step_backend_terminated(fault_database: Database, tmp_path: Path) -> None:
