@@ -11,7 +11,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from harness.plans import explain, nodes
-from pgagent_py.ledger import STATEMENTS, Kind, Statement
+from pgagent_py.ledger import STATEMENTS, WORK, Kind, Statement
 from pgagent_py.target import Loopback
 
 pytestmark = pytest.mark.shared_database
@@ -37,6 +37,10 @@ FIRST_COLUMNS = """
       join pg_class c on c.oid = i.indexrelid
       join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
      where c.relnamespace = 'pgagent'::regnamespace
+"""
+MANY_JOBS = """
+    insert into pgagent.pga_job (jobjclid, jobname, jobnextrun)
+    select 1, 'job ' || i, now() + %s::interval from generate_series(1, 10000) i
 """
 # What is bounded by the number of runs that go on.
 BOUNDED = {"_batch_step", "pga_job_jobagentid"}
@@ -77,3 +81,20 @@ def test_rows_are_found_by_their_ids(connection: Session, statement: Statement, 
             # Without a condition for its first column an index is read from end to end.
             columns = re.findall(r"\w+", scan.get("Index Cond", ""))
             assert first_columns.get(scan.get("Index Name", "")) in columns, json.dumps(scan, indent=1)
+
+
+@pytest.mark.parametrize(
+    "next_run", ["1 day", "-1 min", "-1 day", None], ids=["ahead", "due", "overdue", "never analyzed"]
+)
+def test_quiet_call_looks_at_the_first_jobs_only(connection: Session, next_run: str | None) -> None:
+    """Planned at whatever time: the plan lives as long as the session that calls run_due."""
+    connection.execute(MANY_JOBS, (next_run or "1 day",))
+    if next_run is not None:
+        connection.execute("analyze pgagent.pga_job")
+    with psycopg.connect(connection.info.dsn) as caller:
+        caller.execute("set plan_cache_mode = force_generic_plan")
+        caller.execute(f"prepare look (text) as {WORK}".encode())
+        found = list(nodes(explain(caller, "execute look (null)")))
+    scans = [scan for scan in found if scan.get("Relation Name") == "pga_job"]
+    assert len(scans) > 1
+    assert {scan["Node Type"] for scan in scans} <= {"Index Scan", "Index Only Scan"}, json.dumps(scans, indent=1)
