@@ -12,11 +12,15 @@ SLICE = "1 s"  # a call holds a snapshot, which some steps wait for: it must end
 CANCEL_DELAY_SECONDS = 0.05
 CANCEL_ANSWER_SECONDS = 3.0
 
+# The last row, without a status, tells in how many seconds the next run is due, and how long the server took to answer.
+# The question is put after run_due has returned, and sees what it has left.
 RUN_DUE = """
 select r.status, r.jlgid, r.jobid, r.jobname, pg_catalog.date_part('epoch', r.duration), r.detail
-from pgagent.run_due($1::interval, $2::text) as r"""
-NEXT_DUE = """
-select pg_catalog.date_part('epoch', pgagent.next_due($1::text) - pg_catalog.clock_timestamp())::float8"""
+from pgagent.run_due($1::interval, $2::text) as r
+union all
+select null, null, null, null,
+       pg_catalog.date_part('epoch', pgagent.next_due($2::text) - pg_catalog.clock_timestamp()),
+       pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp())::text"""
 
 RUNNING = "running"
 UNFINISHED = (RUNNING, "waiting for ticker")
@@ -73,18 +77,16 @@ class DueLoop(SessionLoop):
         """One call of run_due and, when nothing runs, the time of the next due one."""
         clock = asyncio.get_running_loop().time
         began = clock()
-        rows = await self._call_run_due(connection)
+        *rows, (_, _, _, _, due_in, server_took) = await self._call_run_due(connection)
         took_seconds = clock() - began
         for row in rows:
             self._log_run(row)
         progress = any(row[0] not in UNFINISHED for row in rows)
-        if self._running:
-            return Answer(progress, True, None, took_seconds)
-        asked = clock()
-        due_in = (await connection.fetch(NEXT_DUE, self.station))[0][0]
-        # Counted from the question, not from the answer: the next call needs the same time to arrive.
-        due_in_seconds = None if due_in is None else float(due_in) - (clock() - asked)
-        return Answer(progress, False, due_in_seconds, took_seconds)
+        if self._running or due_in is None:
+            return Answer(progress, self._running, None, took_seconds)
+        # The next call needs the time to arrive that this one and its answer needed.
+        under_way_seconds = took_seconds - float(server_took or 0)
+        return Answer(progress, False, float(due_in) - under_way_seconds, took_seconds)
 
     async def _call_run_due(self, connection: Connection) -> list[Row]:
         connection.forget_notifications()
