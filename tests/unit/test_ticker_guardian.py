@@ -51,8 +51,13 @@ def children(number: int) -> list[int]:
 
 
 def guardian_of(driver: int) -> int:
-    (found,) = (one for one in children(driver) if "guard" in Path(f"/proc/{one}/comm").read_text())
-    return found
+    """The driver's guardian; it has a name of its own only after a moment."""
+
+    def named() -> list[int]:
+        return [one for one in children(driver) if "guard" in Path(f"/proc/{one}/comm").read_text()]
+
+    until(lambda: len(named()) == 1)
+    return named()[0]
 
 
 class Driver:
