@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -37,6 +37,21 @@ LONG_INTERVAL = ("-t", "60")
 """Longer than any deadline here: whatever happens was not found by looking again and again."""
 
 SOON = timedelta(seconds=5)
+
+RAISING_NEXT_DUE = """
+    create or replace function pgagent.next_due(station text default null) returns timestamptz language plpgsql as $$
+    begin
+        if current_setting('application_name') = 'pgagent-ticker' then  -- not the engine, which asks as well
+            raise 'asked';
+        end if;
+        return null;
+    end
+    $$
+"""
+QUIET_NEXT_DUE = """
+    create or replace function pgagent.next_due(station text default null) returns timestamptz language sql
+    as 'select null::timestamptz'
+"""
 
 
 def test_run_now_is_picked_up_through_a_notification(connection: Connection, database: Database) -> None:
@@ -101,6 +116,39 @@ def test_job_starts_at_its_due_time(connection: Connection, database: Database) 
     latency = run.start - due
     print(f"started {latency.total_seconds() * 1000:.1f} ms after its due time")
     assert timedelta(0) <= latency < SOON
+
+
+def test_due_since_ever_and_locked_by_a_client(connection: Connection, database: Database) -> None:
+    jobid = add_job(connection, "job", sql_step("select 1"))
+    with psycopg.connect(database.conninfo) as client, Ticker(database.conninfo, "-t", "1") as ticker:
+        wait_until_asleep(connection, ticker)
+        client.execute("update pgagent.pga_job set jobnextrun = '-infinity'")
+        client.commit()
+        client.execute("select from pgagent.pga_job for update")
+        wait_for_calls(connection, ticker, 3)
+        assert runs(connection, jobid) == []
+        client.rollback()
+        assert [run.status for run in wait_for_runs(connection, jobid)] == ["s"]
+        assert "failed" not in ticker.log
+
+
+def test_next_due_is_not_asked_while_a_step_runs(connection: Connection, database: Database) -> None:
+    """What hits it would seem to hit run_due: a cancel, above all, which has to end the steps."""
+    hold_steps(connection)
+    jobid = add_job(connection, "job", sql_step(WAITING_CODE))
+    with Ticker(database.conninfo, *LONG_INTERVAL) as ticker:
+        wait_until_asleep(connection, ticker)
+        make_due(connection, jobid)
+        wait_until(lambda: held_steps(connection) == 1, what="the job's step")
+        connection.execute(RAISING_NEXT_DUE)
+        wait_for_calls(connection, ticker, 3)
+        assert "asked" not in ticker.log
+        release_steps(connection)
+        assert [run.status for run in wait_for_runs(connection, jobid)] == ["s"]
+        ticker.wait_for_line("asked")
+        connection.execute(QUIET_NEXT_DUE)
+        make_due(connection, jobid)
+        assert wait_for_runs(connection, jobid, 2)[-1].status == "s"
 
 
 def test_job_for_a_host_runs_on_that_station_only(connection: Connection, database: Database) -> None:
@@ -275,6 +323,19 @@ def wait_until_asleep(connection: Connection, ticker: Ticker) -> None:
     """Wait until the ticker sleeps: it has asked when the next job is due."""
     asleep = "select state = 'idle' and query like '%%next_due%%' from pg_stat_activity where pid = %s"
     wait_until(lambda: value(connection, asleep, ticker.server_pid("due")), what="the ticker to sleep")
+
+
+def wait_for_calls(connection: Connection, ticker: Ticker, count: int) -> None:
+    """Wait until the ticker has called run_due so many times more."""
+    for _ in range(count):
+        began = last_call(connection, ticker)
+        wait_until(lambda before=began: last_call(connection, ticker) > before, what="another call")  # type: ignore[misc]
+
+
+def last_call(connection: Connection, ticker: Ticker) -> datetime:
+    query = "select query_start from pg_stat_activity where pid = %s and query like '%%run_due%%'"
+    found: datetime = value(connection, query, ticker.server_pid("due"))
+    return found
 
 
 def test_settings_of_the_database_do_not_stop_the_ticker(connection: Connection, database: Database) -> None:

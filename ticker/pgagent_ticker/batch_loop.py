@@ -125,7 +125,7 @@ class BatchLoop(SessionLoop):
         if not self.stopping:
             # Also without a free slot: it is the sign of life that the runs of this session depend on.
             asked = asyncio.get_running_loop().time()
-            answers = await connection.fetch(TAKE, self.station, max(0, free))
+            answers = await connection.fetch_prepared(TAKE, self.station, max(0, free))
             self._lease_seconds = float(answers[0][0] or 0) if answers else 0.0
             rows = [answer[1:] for answer in answers if answer[1] is not None]
             if rows and asyncio.get_running_loop().time() - asked > self._lease_seconds * LEASE_USED:
@@ -140,7 +140,7 @@ class BatchLoop(SessionLoop):
             reap_orphans()
 
     async def _end_cancelled(self, connection: Connection) -> None:
-        cancelled = {int(jslid or 0): who for jslid, who in await connection.fetch(CANCELLED)}
+        cancelled = {int(jslid or 0): who for jslid, who in await connection.fetch_prepared(CANCELLED)}
         for script in self._scripts.values():
             if script.step.jslid in cancelled:
                 script.abort(f"cancelled by {cancelled[script.step.jslid]}")
@@ -184,12 +184,12 @@ class BatchLoop(SessionLoop):
 
     async def _send_report(self, connection: Connection, report: Report) -> None:
         try:
-            rows = await connection.fetch(FINISH, *report.values())
+            rows = await connection.fetch_prepared(FINISH, *report.values())
         except QueryFailed as failure:
             if report.plain or not failure.sqlstate.startswith(DATA_EXCEPTION):
                 raise
             report.plain = True
-            rows = await connection.fetch(FINISH, *report.values())
+            rows = await connection.fetch_prepared(FINISH, *report.values())
         if rows[0][0] == "f":
             self.log.debug("step is no longer ours", **_identify(report.step))
 

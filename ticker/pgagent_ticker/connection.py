@@ -8,6 +8,8 @@ while it connects.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import os
 import signal
 from collections.abc import Callable
@@ -61,6 +63,8 @@ class Connection:
         self._farewell: str | None = None  # the server's last words
         self._notified = False
         self._lost: psycopg.Error | None = None
+        self._prepared: dict[str, bytes] = {}
+        self._numbers = itertools.count(1)
         pgconn.nonblocking = 1
         pgconn.notice_handler = self._take_notice
 
@@ -82,8 +86,28 @@ class Connection:
     async def fetch(self, statement: str, *values: Value) -> list[Row]:
         """Run one statement and return its rows; `QueryFailed` or `ConnectionLost` otherwise."""
         parameters = [_bytes(value) for value in values]
+        return await self._answer(lambda: self._pgconn.send_query_params(statement.encode(), parameters))
+
+    async def fetch_prepared(self, statement: str, *values: Value) -> list[Row]:
+        """As `fetch`, for a statement that is repeated: the server analyses and plans it only once."""
+        parameters = [_bytes(value) for value in values]
+        name = self._prepared.get(statement)
+        if name is None:
+            name = b"repeated_%d" % next(self._numbers)
+            await self._answer(lambda: self._pgconn.send_prepare(name, statement.encode()))
+            self._prepared[statement] = name
         try:
-            self._pgconn.send_query_params(statement.encode(), parameters)
+            return await self._answer(lambda: self._pgconn.send_query_prepared(name, parameters))
+        except QueryFailed:
+            # The extension may have been replaced by another version of it: the next call begins anew.
+            del self._prepared[statement]
+            with contextlib.suppress(QueryFailed):
+                await self.fetch(f"deallocate {name.decode()}")
+            raise
+
+    async def _answer(self, send: Callable[[], None]) -> list[Row]:
+        try:
+            send()
             await self._flush()
             result = await self._last_result()
         except psycopg.Error as error:

@@ -12,15 +12,20 @@ SLICE = "1 s"  # a call holds a snapshot, which some steps wait for: it must end
 CANCEL_DELAY_SECONDS = 0.05
 CANCEL_ANSWER_SECONDS = 3.0
 
-# The last row, without a status, tells in how many seconds the next run is due, and how long the server took to answer.
-# The question is put after run_due has returned, and sees what it has left.
+# A row without a status comes last, unless something runs: in how many seconds the next run is due, and how long the
+# server took. The question is put after run_due has returned, and sees what it has left.
 RUN_DUE = """
+with run as materialized (select r.* from pgagent.run_due($1::interval, $2::text) as r)
 select r.status, r.jlgid, r.jobid, r.jobname, pg_catalog.date_part('epoch', r.duration), r.detail
-from pgagent.run_due($1::interval, $2::text) as r
+from run as r
 union all
 select null, null, null, null,
-       pg_catalog.date_part('epoch', pgagent.next_due($2::text) - pg_catalog.clock_timestamp()),
-       pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp())::text"""
+       case when next.due > pg_catalog.clock_timestamp()
+            then pg_catalog.date_part('epoch', next.due - pg_catalog.clock_timestamp())
+            when next.due is not null then 0 end,
+       pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp())::text
+from pgagent.next_due($2::text) as next (due)
+where not exists (select from run as r where r.status = 'running')"""
 
 RUNNING = "running"
 UNFINISHED = (RUNNING, "waiting for ticker")
@@ -77,22 +82,24 @@ class DueLoop(SessionLoop):
         """One call of run_due and, when nothing runs, the time of the next due one."""
         clock = asyncio.get_running_loop().time
         began = clock()
-        *rows, (_, _, _, _, due_in, server_took) = await self._call_run_due(connection)
+        rows = await self._call_run_due(connection)
         took_seconds = clock() - began
+        due_in_seconds = None
+        if not self._running:
+            due_in, server_took = rows.pop()[-2:]
+            if due_in is not None:
+                # The next call needs the time to arrive that this one and its answer needed.
+                due_in_seconds = float(due_in) - (took_seconds - float(server_took or 0))
         for row in rows:
             self._log_run(row)
         progress = any(row[0] not in UNFINISHED for row in rows)
-        if self._running or due_in is None:
-            return Answer(progress, self._running, None, took_seconds)
-        # The next call needs the time to arrive that this one and its answer needed.
-        under_way_seconds = took_seconds - float(server_took or 0)
-        return Answer(progress, False, float(due_in) - under_way_seconds, took_seconds)
+        return Answer(progress, self._running, due_in_seconds, took_seconds)
 
     async def _call_run_due(self, connection: Connection) -> list[Row]:
         connection.forget_notifications()
         self._connection = connection
         try:
-            rows = await connection.fetch(RUN_DUE, SLICE, self.station)
+            rows = await connection.fetch_prepared(RUN_DUE, SLICE, self.station)
         except (QueryFailed, ConnectionLost):
             self._running = False
             raise
@@ -105,7 +112,7 @@ class DueLoop(SessionLoop):
         """Steps run on between two calls: begin one more and cancel that."""
         timer = asyncio.get_running_loop().call_later(CANCEL_DELAY_SECONDS, connection.cancel)
         try:
-            await asyncio.wait_for(connection.fetch(RUN_DUE, SLICE, self.station), CANCEL_ANSWER_SECONDS)
+            await asyncio.wait_for(connection.fetch_prepared(RUN_DUE, SLICE, self.station), CANCEL_ANSWER_SECONDS)
         except (QueryFailed, asyncio.TimeoutError):
             pass  # cancelled, as was asked for; or the end of the session ends the steps
         finally:
