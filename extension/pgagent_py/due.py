@@ -16,7 +16,6 @@ from .target import InvalidTarget, Loopback, parse
 ENGINE = "pgagent_py engine"
 PLANS = "pgagent_py plans"
 STANDBY_NOTICED = "pgagent_py standby noticed"
-SECONDS = "select extract(epoch from $1::interval)::float8 as seconds"
 MOST_SECONDS = 86400
 
 
@@ -27,8 +26,8 @@ def run_due(plpy: Plpy, session: dict[str, Any], max_wait: str | None, station: 
     Errors: 22023 max_wait out of range; 55000 called from a job step; 08006 the engine cannot connect to its server.
     """
     plans = session.setdefault(PLANS, {})
-    wait_seconds = _read_wait(plpy, plans, max_wait)
-    work = execute(plpy, plans, ledger.WORK, ["text"], [station])[0]
+    work = execute(plpy, plans, ledger.WORK, ["text", "text"], [station, max_wait])[0]
+    wait_seconds = _check_wait(plpy, work["wait_seconds"], max_wait)
     if work["standby"]:
         return _decline_on_standby(plpy, session)
     if work["in_step"]:
@@ -43,13 +42,14 @@ def run_due(plpy: Plpy, session: dict[str, Any], max_wait: str | None, station: 
         work[what] for what in ("due", "lost", "ready", "untold", "parked")
     ):
         return []
-    engine = session[ENGINE] = _prepare(plpy, plans, engine, station)
+    identity = execute(plpy, plans, ledger.IDENTITY, [], [])[0]
+    engine = session[ENGINE] = _prepare(plpy, identity, engine, station)
     engine.books.start(
         time.monotonic(),
         lost=work["lost"],
         ready=work["ready"],
-        limited=work["limited"],
-        prioritised=work["prioritised"],
+        limited=identity["limited"],
+        prioritised=identity["prioritised"],
         untold=work["untold"],
     )
     try:
@@ -70,8 +70,7 @@ def _conceal(plpy: Plpy, plans: dict[str, Any], rows: list[Report]) -> list[Repo
     return [row if row[1] in seen else (*row[:6], "") for row in rows]
 
 
-def _read_wait(plpy: Plpy, plans: dict[str, Any], max_wait: str | None) -> float:
-    seconds = execute(plpy, plans, SECONDS, ["text"], [max_wait])[0]["seconds"]
+def _check_wait(plpy: Plpy, seconds: float | None, max_wait: str | None) -> float:
     if seconds is None or not 0 <= seconds <= MOST_SECONDS:
         errors.fail(
             plpy,
@@ -89,12 +88,11 @@ def _decline_on_standby(plpy: Plpy, session: dict[str, Any]) -> list[Report]:
     return []
 
 
-def _prepare(plpy: Plpy, plans: dict[str, Any], found: Any, station: str | None) -> Engine:
+def _prepare(plpy: Plpy, identity: dict[str, Any], found: Any, station: str | None) -> Engine:
     """This session's engine, with the settings as they are now.
 
     An engine of older code, from before ALTER EXTENSION UPDATE, finishes what it has in flight and gives way.
     """
-    identity = execute(plpy, plans, ledger.IDENTITY, [], [])[0]
     engine = found if isinstance(found, Engine) else None
     if engine is None and found is not None:
         if not found.is_idle:

@@ -26,16 +26,16 @@ Row = tuple[Value, ...]
 MOST_SUBMISSIONS = 2
 
 # What a quiet call looks at, through SPI: whether there is anything to do for an engine, before it connects.
+# Nothing else: each line is paid for at every interval of every idle ticker.
 # The first of the jobs in order, not EXISTS: however many the planner expects, the index in this order is the cheapest.
 # NOT IN, because the alarms are hashed then, however few there were when it was planned.
 WORK = """
-select pg_is_in_recovery() as standby,
+select extract(epoch from $2::interval)::float8 as wait_seconds,
+       pg_is_in_recovery() as standby,
        current_setting('pgagent.step', true) = 'on' as in_step,
        (select j.jobid from pgagent._claimable_job j
          where j.jobnextrun <= now() and j.jobhostagent in ('', coalesce($1, ''))
          order by j.jobnextrun limit 1) is not null as due,
-       exists (select from pgagent.pga_jobclass c where c.jclmaxruns is not null)
-       or exists (select from pgagent.settings t where t.total_runs is not null) as limited,
        exists (select from pgagent.pga_jobagent a where not pgagent._agent_is_alive(a))
        or exists (select from pgagent.pga_joblog l join pgagent.pga_job j on j.jobid = l.jlgjobid
                    where l.jlgstatus = 'r' and j.jobagentid is null)
@@ -52,9 +52,6 @@ select pg_is_in_recovery() as standby,
        or exists (select from pgagent._alarm a cross join pgagent.settings t
                    where a.kind is distinct from a.told
                      and coalesce(a.told_at <= now() - t.event_interval, true)) as untold,
-       exists (select from pgagent.pga_job j
-                where (j.jobenabled or j.jobrunid is not null) and j.jobagentid is null
-                  and j.jobpriority > 0) as prioritised,
        exists (select from pgagent._batch_step b where b.agentid = pg_backend_pid()) as parked
 """
 
@@ -86,7 +83,7 @@ select pgagent._free_connections() as free,
            as engines
 """
 
-# Who this engine is, and its settings.
+# Who this engine is, its settings, and whether jobs may wait for the end of others or some come first.
 IDENTITY = """
 select pg_backend_pid() as pid,
        (extract(epoch from s.backend_start) * 1000000)::bigint as start_microseconds,
@@ -104,7 +101,12 @@ select pg_backend_pid() as pid,
        extract(epoch from t.session_idle_timeout)::float8 as session_idle_timeout_seconds,
        t.output_limit,
        extract(epoch from t.agent_lease)::float8 as lease_seconds,
-       coalesce(extract(epoch from t.long_run)::float8, 'infinity') as long_run_seconds
+       coalesce(extract(epoch from t.long_run)::float8, 'infinity') as long_run_seconds,
+       t.total_runs is not null
+       or exists (select from pgagent.pga_jobclass c where c.jclmaxruns is not null) as limited,
+       exists (select from pgagent.pga_job j
+                where (j.jobenabled or j.jobrunid is not null) and j.jobagentid is null
+                  and j.jobpriority > 0) as prioritised
   from pgagent.settings t
  cross join pg_stat_get_activity(pg_backend_pid()) s
 """

@@ -44,6 +44,7 @@ update pgagent.pga_job set jobnextrun = now()
 """
 _REGISTER = "insert into pgagent.pga_jobagent (jagpid, jagstation) values ($1, 'benchmark')"
 _CLAIM = ledger.CLAIM.sql
+_NO_WORK = (None, "0 s")
 _SCAN = re.compile(r"->  ((?:Index|Bitmap|Seq|Tid)[\w ]*? Scan[^(\n]*?) +\(")
 _AUTO_EXPLAIN = (
     "load 'auto_explain'",
@@ -81,7 +82,7 @@ def _measure_due(conn: Connection[Any], times: int, result: Result) -> None:
     result.notes += [
         f"claim: {_scans(conn, _CLAIM, values)[0]}",
         f"next_due: {'; '.join(_scans(conn, _NEXT_DUE, ()))}",
-        f"run_due's look: {'; '.join(_scans(conn, ledger.WORK, (None,)))}",
+        f"run_due's look: {'; '.join(_scans(conn, ledger.WORK, _NO_WORK))}",
     ]
 
 

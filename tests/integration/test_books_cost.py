@@ -90,8 +90,8 @@ def test_quiet_call_looks_at_the_first_jobs_only(connection: Session, next_run: 
     connection.execute("analyze pgagent.pga_job")
     with psycopg.connect(connection.info.dsn) as caller:
         caller.execute("set plan_cache_mode = force_generic_plan")
-        caller.execute(f"prepare look (text) as {WORK}".encode())
-        found = list(nodes(explain(caller, "execute look (null)")))
+        caller.execute(f"prepare look (text, text) as {WORK}".encode())
+        found = list(nodes(explain(caller, "execute look (null, '0 s')")))
     scans = [scan for scan in found if scan.get("Relation Name") == "pga_job"]
     assert len(scans) > 1
     assert {scan["Node Type"] for scan in scans} <= {"Index Scan", "Index Only Scan"}, json.dumps(scans, indent=1)

@@ -92,13 +92,13 @@ class BatchLoop(SessionLoop):
         prepared = False
         while self._has_work():
             self.wake.clear()
-            pause_seconds = self.interval_seconds
             try:
                 if not prepared:
                     await self.prepare(connection)
                     prepared = True
                 await self._turn_within_lease(connection)
                 self.report_success()
+                pause_seconds = self.pulse_seconds()
             except QueryFailed as failure:
                 pause_seconds = self.report_failure(failure)
             if self._scripts:

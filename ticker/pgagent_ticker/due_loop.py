@@ -40,7 +40,7 @@ class DueLoop(SessionLoop):
 
     def __init__(self, terms: Terms) -> None:
         super().__init__(terms)
-        self._pace = Pace(terms.interval_seconds)
+        self._pace = Pace()
         self._connection: Connection | None = None  # while a call of run_due is in flight
         self._running = False
 
@@ -70,7 +70,7 @@ class DueLoop(SessionLoop):
     async def _turn(self, connection: Connection) -> None:
         answer = await self._ask(connection)
         self.report_success()
-        pause_seconds = self._pace.pause_seconds(answer)
+        pause_seconds = self._pace.pause_seconds(answer, self.pulse_seconds())
         woken = False
         if pause_seconds > 0 and not self.stopping:
             woken = await connection.idle(self.wake, pause_seconds)

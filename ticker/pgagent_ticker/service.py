@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Sequence
 
 from pgagent_ticker import __version__
@@ -15,6 +16,7 @@ from pgagent_ticker.events import EventLog
 from pgagent_ticker.guardian import Guardian
 from pgagent_ticker.session_loop import SessionLoop, Terms
 from pgagent_ticker.target import Target
+from pgagent_ticker.wakeup import Pulse
 
 END_SECONDS = 5.0  # beyond the scripts' grace time: their last output, the last reports, the engine's cancel
 SAME_SIGNAL_SECONDS = 0.3  # a terminal and a supervisor may both send the one that was meant
@@ -31,7 +33,8 @@ class Service:
         self._guardian = guardian
         self._stop_asked = asyncio.Event()
         self._stop_asked_at = 0.0
-        terms = Terms(target, options.station, options.interval_seconds, options.reconnect_seconds, log)
+        pulse = Pulse(options.interval_seconds, time.monotonic())
+        terms = Terms(target, options.station, pulse, options.reconnect_seconds, log)
         self._batch = None
         if guardian is not None:
             self._batch = BatchLoop(terms, guardian, options.batch_parallel, options.grace_seconds, options.rules)

@@ -16,7 +16,7 @@ from pgagent_ticker.connection import (
 )
 from pgagent_ticker.events import EventLog, Situation
 from pgagent_ticker.target import Target
-from pgagent_ticker.wakeup import Backoff
+from pgagent_ticker.wakeup import Backoff, Pulse
 
 FIRST_BACKOFF_SECONDS = 0.2
 SCHEMA_VERSION = "4"  # pgAgent's, whose tables these are
@@ -51,7 +51,7 @@ class Terms:
 
     target: Target
     station: str
-    interval_seconds: float
+    pulse: Pulse
     reconnect_seconds: float
     log: EventLog
 
@@ -65,11 +65,11 @@ class SessionLoop(ABC):
     def __init__(self, terms: Terms) -> None:
         self.log = terms.log
         self.station = terms.station
-        self.interval_seconds = terms.interval_seconds
         self.stopping = False
         self.wake = asyncio.Event()
         self.situation = Situation(terms.log, self.name)
-        self.trouble = Backoff(FIRST_BACKOFF_SECONDS, terms.interval_seconds, random.random)
+        self.trouble = Backoff(FIRST_BACKOFF_SECONDS, terms.pulse.interval_seconds, random.random)
+        self._pulse = terms.pulse
         self._target = terms.target
         self._connect_backoff = Backoff(FIRST_BACKOFF_SECONDS, terms.reconnect_seconds, random.random)
         self._connecting: asyncio.Task[Connection] | None = None
@@ -127,7 +127,7 @@ class SessionLoop(ABC):
         except ServerUnfit as unfit:
             self._unfit = True
             self.situation.report("server is not usable", str(unfit))
-            return self.interval_seconds
+            return self._pulse.interval_seconds
         return 0.0
 
     @abstractmethod
@@ -149,6 +149,10 @@ class SessionLoop(ABC):
             self.log.warning("unknown version of the schema", session=self.name, found=version)
         await connection.fetch(f"listen {self.channel}")
         self._connect_backoff.reset()
+
+    def pulse_seconds(self) -> float:
+        """The longest pause of a session with nothing to do."""
+        return self._pulse.left_seconds(asyncio.get_running_loop().time())
 
     def report_failure(self, failure: QueryFailed) -> float:
         """Log a refused statement, once while it lasts; returns the wait before the next attempt."""

@@ -33,6 +33,18 @@ class Backoff:
 
 
 @dataclass(frozen=True, slots=True)
+class Pulse:
+    """When sessions with nothing to do look all the same: together, so that the process wakes once for all of them."""
+
+    interval_seconds: float
+    began_seconds: float
+
+    def left_seconds(self, now_seconds: float) -> float:
+        """Until the next beat: more than nothing, at most the interval."""
+        return self.interval_seconds - (now_seconds - self.began_seconds) % self.interval_seconds
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What one call of run_due, and of next_due after it, said."""
 
@@ -45,22 +57,21 @@ class Answer:
 class Pace:
     """How long to sleep after an answer: up to the next due time, and never a busy loop."""
 
-    def __init__(self, interval_seconds: float) -> None:
-        self._interval_seconds = interval_seconds
+    def __init__(self) -> None:
         self._fruitless = 0
         self._early = 0
 
-    def pause_seconds(self, answer: Answer) -> float:
-        """Seconds until run_due should be called again; 0 for at once."""
+    def pause_seconds(self, answer: Answer, longest_seconds: float) -> float:
+        """Seconds until run_due should be called again, at most ``longest_seconds``; 0 for at once."""
         due = answer.due_in_seconds
         if answer.progress or (answer.running and answer.took_seconds >= QUICK_CALL_SECONDS):
             self._fruitless = 0
         if answer.running:
-            return self._fruitless_pause(FREE_RUNNING_CALLS)
+            return min(self._fruitless_pause(FREE_RUNNING_CALLS), longest_seconds)
         if due is None or due > 0:
             self._fruitless = 0
-            return min(due or self._interval_seconds, self._interval_seconds)
-        return self._fruitless_pause(0)
+            return longest_seconds if due is None else min(due, longest_seconds)
+        return min(self._fruitless_pause(0), longest_seconds)
 
     def _fruitless_pause(self, free_calls: int) -> float:
         doublings = self._fruitless - free_calls - 1
@@ -68,7 +79,7 @@ class Pace:
         if doublings < 0:
             return 0.0
         seconds = REST_SECONDS * 2.0 ** min(doublings, 30)
-        return float(min(seconds, LONGEST_IDLE_SECONDS, self._interval_seconds))
+        return min(seconds, LONGEST_IDLE_SECONDS)
 
     def rest_seconds(self, answer: Answer, woken: bool) -> float:
         """Seconds to rest, notified or not: 0, unless notifications keep coming that lead to nothing."""
