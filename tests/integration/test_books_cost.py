@@ -11,7 +11,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from harness.plans import explain, nodes
-from pgagent_py.ledger import STATEMENTS, WORK, Kind, Statement
+from pgagent_py.ledger import IDENTITY, STATEMENTS, WORK, Kind, Statement
 from pgagent_py.target import Loopback
 
 pytestmark = pytest.mark.shared_database
@@ -84,14 +84,17 @@ def test_rows_are_found_by_their_ids(connection: Session, statement: Statement, 
 
 
 @pytest.mark.parametrize("next_run", ["1 day", "-1 min", "-1 day"], ids=["ahead", "due", "overdue"])
-def test_quiet_call_looks_at_the_first_jobs_only(connection: Session, next_run: str) -> None:
+def test_looks_read_the_first_jobs_only(connection: Session, next_run: str) -> None:
     """Planned at whatever time: the plan lives as long as the session that calls run_due."""
     connection.execute(MANY_JOBS, (next_run,))
     connection.execute("analyze pgagent.pga_job")
     with psycopg.connect(connection.info.dsn) as caller:
         caller.execute("set plan_cache_mode = force_generic_plan")
         caller.execute(f"prepare look (text, text) as {WORK}".encode())
-        found = list(nodes(explain(caller, "execute look (null, '0 s')")))
+        caller.execute(f"prepare identity as {IDENTITY}".encode())
+        found = [
+            scan for call in ("execute look (null, '0 s')", "execute identity") for scan in nodes(explain(caller, call))
+        ]
     scans = [scan for scan in found if scan.get("Relation Name") == "pga_job"]
     assert len(scans) > 1
     assert {scan["Node Type"] for scan in scans} <= {"Index Scan", "Index Only Scan"}, json.dumps(scans, indent=1)

@@ -38,6 +38,12 @@ def test_sleeps_until_due_but_no_longer_than_the_interval(due_in_seconds: float,
     assert Pace().pause_seconds(idle(due_in_seconds), INTERVAL_SECONDS) == expected
 
 
+def test_a_look_just_before_the_due_time_is_left_out() -> None:
+    answer = Answer(progress=False, running=False, due_in_seconds=2.05, took_seconds=0.1)
+    assert Pace().pause_seconds(answer, 2.0) == 2.05
+    assert Pace().pause_seconds(answer, 1.9) == 1.9
+
+
 def test_an_overdue_job_that_nobody_takes_is_no_busy_loop() -> None:
     pace = Pace()
     pauses = [pace.pause_seconds(idle(-3.0), INTERVAL_SECONDS) for _ in range(8)]
@@ -83,4 +89,6 @@ def test_notifications_that_lead_to_nothing_are_slowed_down() -> None:
     rests = [pace.rest_seconds(idle(3.0), woken=True) for _ in range(FREE_CALLS + 2)]
     assert rests == [0.0] * FREE_CALLS + [0.05, 0.05]
     assert pace.rest_seconds(idle(3.0), woken=False) == 0.0
+    assert pace.rest_seconds(idle(3.0), woken=True) == 0.05, "a beat of the pulse between them is no rest from them"
+    assert [pace.rest_seconds(idle(3.0), woken=False) for _ in range(2)] == [0.0, 0.0]
     assert pace.rest_seconds(idle(3.0), woken=True) == 0.0

@@ -60,9 +60,13 @@ class Pace:
     def __init__(self) -> None:
         self._fruitless = 0
         self._early = 0
+        self._quiet = True  # the last pause was not ended by a notification
 
     def pause_seconds(self, answer: Answer, longest_seconds: float) -> float:
-        """Seconds until run_due should be called again, at most ``longest_seconds``; 0 for at once."""
+        """Seconds until run_due should be called again; 0 for at once.
+
+        At most ``longest_seconds``, but for a call that would come back only after the due time and hold up its job.
+        """
         due = answer.due_in_seconds
         if answer.progress or (answer.running and answer.took_seconds >= QUICK_CALL_SECONDS):
             self._fruitless = 0
@@ -70,7 +74,7 @@ class Pace:
             return min(self._fruitless_pause(FREE_RUNNING_CALLS), longest_seconds)
         if due is None or due > 0:
             self._fruitless = 0
-            return longest_seconds if due is None else min(due, longest_seconds)
+            return longest_seconds if due is None or due > longest_seconds + answer.took_seconds else due
         return min(self._fruitless_pause(0), longest_seconds)
 
     def _fruitless_pause(self, free_calls: int) -> float:
@@ -83,5 +87,9 @@ class Pace:
 
     def rest_seconds(self, answer: Answer, woken: bool) -> float:
         """Seconds to rest, notified or not: 0, unless notifications keep coming that lead to nothing."""
-        self._early = self._early + 1 if woken and not answer.progress else 0
-        return REST_SECONDS if self._early > FREE_CALLS else 0.0
+        if woken:
+            self._early += 1
+        if answer.progress or (self._quiet and not woken):
+            self._early = 0
+        self._quiet = not woken
+        return REST_SECONDS if woken and self._early > FREE_CALLS else 0.0
