@@ -5,6 +5,7 @@ create function pgagent.check_invariants(latest_runs int4 default null)
 returns table (invariant text, object text, detail text)
 language plpgsql volatile security invoker
 set search_path = pg_catalog, pg_temp
+set jit = off  -- to compile so many rules takes longer than to look
 as $$
 declare
     looked constant timestamptz := clock_timestamp();
@@ -34,8 +35,11 @@ begin
            and l.pid is distinct from pg_backend_pid());
     return query
     with agent as materialized (
-        select a.*, standby or a.jaglogintime >= looked or pgagent._agent_is_alive(a) as alive
+        -- An agent that stands still writes nothing: its books are judged as of its last sign of life.
+        select a.*, standby or a.jaglogintime >= looked or pgagent._agent_is_alive(a) as alive,
+               least(looked, a.jagleaseuntil - t.agent_lease) as seen
           from pgagent.pga_jobagent a
+         cross join pgagent.settings t
     ), open_run as materialized (
         select l.jlgid, l.jlgjobid, l.jlgstart
           from pgagent.pga_joblog l
@@ -88,7 +92,7 @@ begin
           where l.jlgjobid = j.jobid) e
      where a.alive
        and 'pgagent.pga_job'::regclass <> all (locked)
-       and e.ended < looked - t.agent_lease
+       and e.ended < a.seen - t.agent_lease
        and not exists (select from open_run r where r.jlgjobid = j.jobid)
 
     union all
@@ -146,7 +150,12 @@ begin
      where 'pgagent.pga_jobsteplog'::regclass <> all (locked)
      group by s.jsljlgid
     having count(*) > 1
-       and max(s.jslstart) < looked - (select t.agent_lease from pgagent.settings t)
+       and max(s.jslstart) + (select t.agent_lease from pgagent.settings t)
+           < (select coalesce(min(a.seen), looked)
+                from pgagent.pga_joblog l
+                join pgagent.pga_job j on j.jobid = l.jlgjobid
+                join agent a on a.jagpid = j.jobagentid
+               where l.jlgid = s.jsljlgid)
 
     union all
     -- Runs that pgAgent's own daemon has given up have none.

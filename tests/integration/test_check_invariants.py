@@ -248,6 +248,29 @@ def test_release_that_waits_for_a_client_is_no_fault(connection: Connection, dat
     assert faults(connection) == [("a claimed job has an open run", f"job {job}")]
 
 
+STANDS_STILL = "update pgagent.pga_jobagent set jagleaseuntil = now() + interval '10 s'"
+"""Its lease of a minute ends in 10 s: its last sign of life was 50 s ago."""
+
+
+def test_release_by_an_agent_that_stands_still_is_no_fault(connection: Connection, job: int) -> None:
+    connection.execute(f"{ENDED_RUN}; {AGENT}; {CLAIM}; {STANDS_STILL}")
+    ended = "update pgagent.pga_job set joblastrun = now() - %s * (select agent_lease from pgagent.settings)"
+    connection.execute(ended, (1.5,))
+    assert faults(connection) == []
+    connection.execute(ended, (2.5,))
+    assert faults(connection) == [("a claimed job has an open run", f"job {job}")]
+
+
+@pytest.mark.usefixtures("job")
+def test_end_of_a_step_by_an_agent_that_stands_still_is_no_fault(connection: Connection) -> None:
+    connection.execute(f"{OPEN_RUN}; {SECOND_OPEN_STEP}; {STANDS_STILL}")
+    begun = "update pgagent.pga_jobsteplog set jslstart = now() - %s * (select agent_lease from pgagent.settings)"
+    connection.execute(begun, (1.5,))
+    assert faults(connection) == []
+    connection.execute(begun, (2.5,))
+    assert faults(connection) == [("a run has at most one open step", "run 1")]
+
+
 # The latest runs alone
 
 
