@@ -26,7 +26,8 @@ Row = tuple[Value, ...]
 MOST_SUBMISSIONS = 2
 
 # What a quiet call looks at, through SPI: whether there is anything to do for an engine, before it connects.
-# Nothing else: each line is paid for at every interval of every idle ticker.
+# Nothing else, but max_wait ($2) in seconds, which saves a statement: each line is paid for at every interval of every
+# idle ticker.
 # The first of the jobs in order, not EXISTS: however many the planner expects, the index in this order is the cheapest.
 # NOT IN, because the alarms are hashed then, however few there were when it was planned.
 WORK = """
