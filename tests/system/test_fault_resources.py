@@ -202,14 +202,18 @@ BURST = 25
 
 
 def cancel_until_ended(watcher: Connection, jobs: list[int], count: int) -> None:
-    """Cancel all sessions of agents, engines and steps, again and again, then now and then: else none gets anywhere."""
+    """Cancel all sessions of agents, engines and steps, again and again, then now and then while a run goes on.
+
+    On a slow machine no run would begin else.
+    """
     looks = itertools.count()
 
     def have_ended() -> bool:
         look = next(looks)
-        if look < BURST or look % BURST == 0:
+        found = [statuses(watcher, jobid) for jobid in jobs]
+        if look < BURST or (look % BURST == 0 and "r" in "".join(found)):
             value(watcher, CANCEL)
-        return all(len(ends) == count and "r" not in ends for ends in (statuses(watcher, jobid) for jobid in jobs))
+        return all(len(ends) == count and "r" not in ends for ends in found)
 
     wait_until(have_ended, what=lambda: f"the runs to be cancelled: {[statuses(watcher, jobid) for jobid in jobs]}")
 
